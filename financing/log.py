@@ -10,10 +10,13 @@ from typing import Any
 
 # Names whose values never reach a log, whatever they hold.
 SECRET_NAMES = re.compile(
-    r"authorization|signature|secret|token|password|account_number|id_number|phone", re.IGNORECASE
+    r"authorization|signature|secret|token|password|account_number|id_number|phone",
+    re.IGNORECASE,
 )
 # Values that look like account numbers, tokens, or keys even under an innocent name.
-SECRET_VALUES = re.compile(r"whs[ec]c?_\S+|whsk_\S+|-----BEGIN[^-]+-----|\b\d{12,}\b|eyJ[\w.-]{20,}")
+SECRET_VALUES = re.compile(
+    r"whs[ec]c?_\S+|whsk_\S+|-----BEGIN[^-]+-----|\b\d{12,}\b|eyJ[\w.-]{20,}"
+)
 
 _logger = logging.getLogger("financing")
 
@@ -61,7 +64,13 @@ def set_up(level: str) -> None:
     _logger.propagate = False
 
 
-def note(event: str, *, level: int = logging.INFO, error: BaseException | None = None, **facts: object) -> None:
+def note(
+    event: str,
+    *,
+    level: int = logging.INFO,
+    error: BaseException | None = None,
+    **facts: object,
+) -> None:
     """Write one line: an event's name and ids, scrubbed."""
     cleaned = {name: scrub(name, value) for name, value in facts.items()}
     _logger.log(level, event, extra={"facts": cleaned}, exc_info=error)

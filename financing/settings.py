@@ -39,11 +39,15 @@ KNOWN = {
 }
 
 
-def _choice(environment: Mapping[str, str], name: str, allowed: tuple[str, ...], default: str) -> str:
+def _choice(
+    environment: Mapping[str, str], name: str, allowed: tuple[str, ...], default: str
+) -> str:
     value = environment.get(name, default)
     if value not in allowed:
         raise Invalid(
-            f"{name} is {value!r}", where=name, remedy=f"Use one of: {', '.join(allowed)}."
+            f"{name} is {value!r}",
+            where=name,
+            remedy=f"Use one of: {', '.join(allowed)}.",
         )
     return value
 
@@ -65,7 +69,9 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     url = environment.get("FINANCING_URL", "http://127.0.0.1:8080").rstrip("/")
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
         raise Invalid(
-            f"FINANCING_URL is {url!r}", where="FINANCING_URL", remedy="Give http(s)://host[:port]."
+            f"FINANCING_URL is {url!r}",
+            where="FINANCING_URL",
+            remedy="Give http(s)://host[:port].",
         )
     data = Path(environment.get("FINANCING_DATA", "var")).absolute()
     keys = environment.get("FINANCING_KEYS")
@@ -76,7 +82,9 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         profile=_choice(environment, "FINANCING_PROFILE", PROFILES, "zhengzhou"),
         url=url,
         keys=Path(keys).absolute() if keys else data / "keys",
-        log=_choice(environment, "FINANCING_LOG", ("debug", "info", "warning", "error"), "info"),
+        log=_choice(
+            environment, "FINANCING_LOG", ("debug", "info", "warning", "error"), "info"
+        ),
         live=_choice(environment, "FINANCING_LIVE", ("0", "1"), "0") == "1",
         real_data=Path(environment.get("FINANCING_REAL_DATA", "../shared/data")),
     )

@@ -22,18 +22,54 @@ class Job:
 
 
 JOBS = (
-    Job("verify", "local", False, "verify:{kind}:{id}:{version}",
-        "financing.journeys.verification:verify_due"),
-    Job("tell", "local", False, "tell:{id}:{version}", "financing.journeys.telling:tell_due"),
+    Job(
+        "verify",
+        "local",
+        False,
+        "verify:{kind}:{id}:{version}",
+        "financing.journeys.verification:verify_due",
+    ),
+    Job(
+        "tell",
+        "local",
+        False,
+        "tell:{id}:{version}",
+        "financing.journeys.telling:tell_due",
+    ),
     Job("match", "local", False, "match:{id}", "financing.journeys.matching:match_due"),
-    Job("notify", "local", False, "notify:{kind}:{id}:{version}", "notifications.tell:expand_due"),
-    Job("answer", "local", False, "answer:{id}", "financing.journeys.answers:answer_due"),
+    Job(
+        "notify",
+        "local",
+        False,
+        "notify:{kind}:{id}:{version}",
+        "notifications.tell:expand_due",
+    ),
+    Job(
+        "answer", "local", False, "answer:{id}", "financing.journeys.answers:answer_due"
+    ),
     Job("expire", "local", False, "expire:{id}", "financing.journeys.loans:expire_due"),
-    Job("submit", "errand", True, "submit:{request_id}:{version}",
-        "financing.journeys.applications:submit_due"),
-    Job("ask", "errand", True, "ask:{id}:{version}", "financing.journeys.applications:ask_due"),
+    Job(
+        "submit",
+        "errand",
+        True,
+        "submit:{request_id}:{version}",
+        "financing.journeys.applications:submit_due",
+    ),
+    Job(
+        "ask",
+        "errand",
+        True,
+        "ask:{id}:{version}",
+        "financing.journeys.applications:ask_due",
+    ),
     Job("accept", "errand", True, "accept:{id}", "financing.journeys.loans:accept_due"),
-    Job("cancel", "errand", True, "cancel:{id}", "financing.journeys.applications:cancel_due"),
+    Job(
+        "cancel",
+        "errand",
+        True,
+        "cancel:{id}",
+        "financing.journeys.applications:cancel_due",
+    ),
     Job("poll", "errand", True, "poll:{id}", "financing.journeys.answers:poll_due"),
 )
 

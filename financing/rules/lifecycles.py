@@ -30,17 +30,35 @@ CONTRACT = (
     Step("sign", ("awarded",), "signed", ("verify",)),
     Step("file", ("signed", "performing", "accepted", "paid"), SAME, ("verify",)),
     Step("announce", ("signed", "performing", "accepted", "paid"), SAME, ("verify",)),
-    Step("amend", ("awarded", "signed", "performing", "accepted", "paid", "terminated"), SAME, ("verify",)),
+    Step(
+        "amend",
+        ("awarded", "signed", "performing", "accepted", "paid", "terminated"),
+        SAME,
+        ("verify",),
+    ),
     Step("start", ("signed",), "performing"),
     Step("deliver", ("signed", "performing"), "performing"),
     Step("accept_milestone", ("signed", "performing"), "performing", ("verify",)),
     Step("accept", ("signed", "performing"), "accepted", ("verify",)),
     Step("pay", ("signed", "performing", "accepted"), "paid", ("verify",)),
     Step("unpay", ("paid",), "accepted", ("verify",)),  # a payment was reversed
-    Step("terminate", ("awarded", "signed", "performing", "accepted"), "terminated", ("verify",)),
-    Step("verified", ("awarded", "signed", "performing", "accepted", "paid", "terminated"), SAME),
+    Step(
+        "terminate",
+        ("awarded", "signed", "performing", "accepted"),
+        "terminated",
+        ("verify",),
+    ),
+    Step(
+        "verified",
+        ("awarded", "signed", "performing", "accepted", "paid", "terminated"),
+        SAME,
+    ),
     Step("became_financeable", ("signed", "performing", "accepted"), SAME, ("tell",)),
-    Step("reached_by_ledger", ("awarded", "signed", "performing", "accepted", "paid", "terminated"), SAME),
+    Step(
+        "reached_by_ledger",
+        ("awarded", "signed", "performing", "accepted", "paid", "terminated"),
+        SAME,
+    ),
 )
 
 CONFIRMATION = (
@@ -68,24 +86,65 @@ APPLICATION = (
     Step("need_more", ("submitted", "reviewing"), "action-required", (), ("APP-MORE",)),
     Step("supplied", ("action-required",), "reviewing"),
     Step("review", ("submitted", "action-required"), "reviewing"),
-    Step("offer", ("submitted", "reviewing", "action-required", "offered"), "offered", (), ("OFFER",)),
-    Step("refuse", ("submitted", "reviewing", "action-required"), "refused", (), ("REFUSED",)),
+    Step(
+        "offer",
+        ("submitted", "reviewing", "action-required", "offered"),
+        "offered",
+        (),
+        ("OFFER",),
+    ),
+    Step(
+        "refuse",
+        ("submitted", "reviewing", "action-required"),
+        "refused",
+        (),
+        ("REFUSED",),
+    ),
     Step("accept_offer", ("offered",), "accepted", ("accept",), ("ACCEPTED",)),
     Step("decline", ("offered",), "declined", ("cancel",)),
     Step("expire", ("offered",), "expired", (), ("OFFER-EXPIRED",)),
     Step("withdraw", ("draft",), "withdrawn"),
-    Step("withdraw", ("sending", "asking", "submitted", "reviewing", "action-required", "offered"),
-         "withdrawn", ("cancel",)),
-    Step("cancelled", ("submitted", "reviewing", "action-required", "offered"), "withdrawn"),
-    Step("stale", ("draft", "submitted", "reviewing", "action-required", "offered"), "stale",
-         ("cancel",), ("STALE",)),
+    Step(
+        "withdraw",
+        ("sending", "asking", "submitted", "reviewing", "action-required", "offered"),
+        "withdrawn",
+        ("cancel",),
+    ),
+    Step(
+        "cancelled",
+        ("submitted", "reviewing", "action-required", "offered"),
+        "withdrawn",
+    ),
+    Step(
+        "stale",
+        ("draft", "submitted", "reviewing", "action-required", "offered"),
+        "stale",
+        ("cancel",),
+        ("STALE",),
+    ),
     Step("contract", ("accepted",), "contracted", (), ("CONTRACTED",)),
     Step("lock", ("contracted",), "locked"),
     Step("draw", ("locked",), "drawn", (), ("DRAWN",)),
     Step("fail", ("accepted", "contracted", "locked"), "failed", (), ("FAILED",)),
     Step("close", ("drawn",), "closed"),
-    Step("hold", ("sending", "asking", "submitted", "reviewing", "action-required", "offered",
-                  "accepted", "contracted", "locked", "drawn"), SAME, (), ("HOLD",)),
+    Step(
+        "hold",
+        (
+            "sending",
+            "asking",
+            "submitted",
+            "reviewing",
+            "action-required",
+            "offered",
+            "accepted",
+            "contracted",
+            "locked",
+            "drawn",
+        ),
+        SAME,
+        (),
+        ("HOLD",),
+    ),
 )
 
 OFFER = (
@@ -110,7 +169,13 @@ LOAN = (
     Step("repay", ("active", "repaying", "overdue"), "repaying", (), ("REPAID",)),
     Step("unpay", ("repaying", "settled"), "repaying", (), ("RETURNED",)),
     Step("bank_settled", ("active", "repaying", "overdue"), SAME),
-    Step("differ", ("active", "repaying", "overdue", "settled"), SAME, (), ("DIFFERENCE",)),
+    Step(
+        "differ",
+        ("active", "repaying", "overdue", "settled"),
+        SAME,
+        (),
+        ("DIFFERENCE",),
+    ),
     Step("settle", ("active", "repaying", "overdue"), "settled", (), ("SETTLED",)),
     Step("fall_due", ("active", "repaying"), "overdue", (), ("OVERDUE-LOAN",)),
     Step("write_off", ("overdue", "active", "repaying"), "written-off"),
@@ -123,8 +188,13 @@ PAYMENT = (
     Step("divert", ("unmatched", "exception"), "diverted", (), ("DIVERTED",)),
     Step("doubt", ("unmatched",), "exception", (), ("EXCEPTION",)),
     Step("allocate", ("matched",), "allocated", (), ("PAID",)),
-    Step("reverse", ("unmatched", "exception", "matched", "allocated", "diverted"), "reversed", (),
-         ("RETURNED-PAYMENT",)),
+    Step(
+        "reverse",
+        ("unmatched", "exception", "matched", "allocated", "diverted"),
+        "reversed",
+        (),
+        ("RETURNED-PAYMENT",),
+    ),
     Step("make_good", ("diverted",), "resolved"),
 )
 
@@ -150,4 +220,6 @@ def step(kind: str, event: str, state: str) -> Step | None:
 
 def possible(kind: str, state: str) -> tuple[str, ...]:
     """Events that may happen in this state, in table order."""
-    return tuple(dict.fromkeys(row.event for row in LIFECYCLES[kind] if state in row.before))
+    return tuple(
+        dict.fromkeys(row.event for row in LIFECYCLES[kind] if state in row.before)
+    )

@@ -1,0 +1,161 @@
+"""The outbox: the row is the work, and it commits with the state that asked for it.
+
+A claim moves `due` forward by the lease, so a dead worker's row comes back by itself. The bell
+in Redis only shortens the wait; losing it loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from financing.rules.jobs import BY_KIND
+from financing.store.db import Tx
+from financing.store.tables import outbox
+
+CLAIM = text("""
+    UPDATE outbox o
+       SET due = now() + make_interval(secs => :lease), token = token + 1, worker = :me,
+           died = died + (o.worker IS NOT NULL)::int
+      FROM (SELECT id FROM outbox
+             WHERE kind = :kind AND bank = :bank AND due <= now()
+               AND done IS NULL AND parked IS NULL
+             ORDER BY due LIMIT :n FOR UPDATE SKIP LOCKED) c
+     WHERE o.id = c.id
+    RETURNING o.id, o.token, o.attempt, o.died, o.sent_at, o.key, o.subject_id, o.args
+""")
+
+DONE = text("""
+    UPDATE outbox o SET done = now(), worker = NULL, last_error = NULL
+      FROM unnest(CAST(:ids AS bigint[]), CAST(:tokens AS int[])) AS d(id, token)
+     WHERE o.id = d.id AND o.token = d.token AND o.done IS NULL
+""")
+
+LATER = text("""
+    UPDATE outbox SET due = now() + make_interval(secs => :seconds), worker = NULL,
+           attempt = attempt + :failed, last_error = :error,
+           parked = CASE WHEN :park THEN now() END
+     WHERE id = :id AND token = :token AND done IS NULL
+""")
+
+LANES = text("""
+    SELECT DISTINCT kind, bank FROM outbox
+     WHERE done IS NULL AND parked IS NULL AND due <= now()
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One claimed row: its `token` fences off a worker that lost its lease."""
+
+    id: int
+    token: int
+    attempt: int
+    died: int
+    sent_at: datetime | None
+    key: str
+    subject_id: UUID | None
+    args: dict[str, Any]
+
+
+def enqueue(
+    tx: Tx,
+    kind: str,
+    key: str,
+    *,
+    bank: str = "",
+    subject_id: UUID | None = None,
+    args: dict[str, Any] | None = None,
+) -> None:
+    """Ask for a piece of work; the same key twice is one piece of work."""
+    enqueue_many(tx, kind, [(key, bank, subject_id, args or {})])
+
+
+def enqueue_many(
+    tx: Tx, kind: str, items: Iterable[tuple[str, str, UUID | None, dict[str, Any]]]
+) -> None:
+    """Ask for many pieces of one kind in one statement: (key, bank, subject, args) each."""
+    assert kind in BY_KIND, kind
+    rows = [
+        {"kind": kind, "bank": bank, "key": key, "subject_id": subject_id, "args": args}
+        for key, bank, subject_id, args in items
+    ]
+    if not rows:
+        return
+    tx.db.execute(insert(outbox).on_conflict_do_nothing(index_elements=["key"]), rows)
+    tx.rings.update((kind, row["bank"]) for row in rows)
+
+
+def claim(
+    tx: Tx, kind: str, bank: str, me: str, *, lease_s: int, n: int = 100
+) -> list[Work]:
+    """Take due rows of a lane; a row that killed two workers is taken alone."""
+    rows = tx.rows(
+        CLAIM, {"kind": kind, "bank": bank, "me": me, "lease": lease_s, "n": n}
+    )
+    return [Work(*row) for row in rows]
+
+
+def done(tx: Tx, works: Sequence[Work]) -> bool:
+    """End these rows in the transaction of their effect; False when a lease was lost."""
+    if not works:
+        return True
+    result = tx.db.execute(
+        DONE,
+        {"ids": [work.id for work in works], "tokens": [work.token for work in works]},
+    )
+    return result.rowcount == len(works)
+
+
+def later(
+    tx: Tx,
+    work: Work,
+    seconds: float,
+    *,
+    error: str = "",
+    failed: bool = True,
+    park: bool = False,
+) -> None:
+    """Give a row back, due again after so many seconds, or parked for the operator."""
+    tx.db.execute(
+        LATER,
+        {
+            "id": work.id,
+            "token": work.token,
+            "seconds": seconds,
+            "failed": int(failed),
+            "error": error[:500] or None,
+            "park": park,
+        },
+    )
+
+
+def mark_sent(tx: Tx, works: Sequence[Work]) -> None:
+    """Commit, just before the first byte leaves, that these rows may have an effect outside."""
+    tx.db.execute(
+        update(outbox)
+        .where(outbox.c.id.in_([work.id for work in works]))
+        .values(sent_at=text("now()"))
+    )
+
+
+def due_lanes(tx: Tx) -> list[tuple[str, str]]:
+    """Lanes that have due work and that no bell may have announced."""
+    return [(row.kind, row.bank) for row in tx.rows(LANES)]
+
+
+def live_count(tx: Tx) -> int:
+    """How many rows are neither done nor parked."""
+    return len(
+        tx.rows(
+            select(outbox.c.id)
+            .where(outbox.c.done.is_(None), outbox.c.parked.is_(None))
+            .limit(1001)
+        )
+    )
