@@ -47,7 +47,7 @@ JOBS = (
     Job(
         "answer", "local", False, "answer:{id}", "financing.journeys.answers:answer_due"
     ),
-    Job("expire", "local", False, "expire:{id}", "financing.journeys.loans:expire_due"),
+    Job("hour", "local", False, "hour:{id}", "financing.journeys.hourly:turn_due"),
     Job(
         "submit",
         "errand",

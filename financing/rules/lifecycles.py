@@ -148,7 +148,7 @@ APPLICATION = (
 )
 
 OFFER = (
-    Step("make", (BORN,), "open", ("expire",)),
+    Step("make", (BORN,), "open"),
     Step("accept", ("open",), "accepted"),
     Step("decline", ("open",), "declined"),
     Step("expire", ("open",), "expired"),

@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text, update
+from sqlalchemy import text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from financing.rules.jobs import BY_KIND
+from financing.rules.jobs import BY_KIND, JOBS
 from financing.store.db import Tx
 from financing.store.tables import outbox
 
@@ -44,9 +44,14 @@ LATER = text("""
      WHERE id = :id AND token = :token AND done IS NULL
 """)
 
+# One index probe per lane; a DISTINCT would read the whole queue.
 LANES = text("""
-    SELECT DISTINCT kind, bank FROM outbox
-     WHERE done IS NULL AND parked IS NULL AND due <= now()
+    SELECT lane.kind, lane.bank
+      FROM (SELECT k.kind, '' AS bank FROM unnest(CAST(:local AS text[])) AS k(kind)
+             UNION ALL
+            SELECT k.kind, b.code FROM unnest(CAST(:errands AS text[])) AS k(kind), bank b) lane
+     WHERE EXISTS (SELECT 1 FROM outbox o WHERE o.kind = lane.kind AND o.bank = lane.bank
+                      AND o.due <= now() AND o.done IS NULL AND o.parked IS NULL)
 """)
 
 
@@ -72,13 +77,18 @@ def enqueue(
     bank: str = "",
     subject_id: UUID | None = None,
     args: dict[str, Any] | None = None,
+    wait_s: float = 0,
 ) -> None:
-    """Ask for a piece of work; the same key twice is one piece of work."""
-    enqueue_many(tx, kind, [(key, bank, subject_id, args or {})])
+    """Ask for a piece of work, due after `wait_s`; the same key twice is one piece of work."""
+    enqueue_many(tx, kind, [(key, bank, subject_id, args or {})], wait_s=wait_s)
 
 
 def enqueue_many(
-    tx: Tx, kind: str, items: Iterable[tuple[str, str, UUID | None, dict[str, Any]]]
+    tx: Tx,
+    kind: str,
+    items: Iterable[tuple[str, str, UUID | None, dict[str, Any]]],
+    *,
+    wait_s: float = 0,
 ) -> None:
     """Ask for many pieces of one kind in one statement: (key, bank, subject, args) each."""
     assert kind in BY_KIND, kind
@@ -88,8 +98,13 @@ def enqueue_many(
     ]
     if not rows:
         return
-    tx.db.execute(insert(outbox).on_conflict_do_nothing(index_elements=["key"]), rows)
-    tx.rings.update((kind, row["bank"]) for row in rows)
+    due = text("now() + make_interval(secs => :wait_s)").bindparams(wait_s=wait_s)
+    tx.db.execute(
+        insert(outbox).values(due=due).on_conflict_do_nothing(index_elements=["key"]),
+        rows,
+    )
+    if not wait_s:
+        tx.rings.update((kind, str(row["bank"])) for row in rows)
 
 
 def claim(
@@ -147,7 +162,11 @@ def mark_sent(tx: Tx, works: Sequence[Work]) -> None:
 
 def due_lanes(tx: Tx) -> list[tuple[str, str]]:
     """Lanes that have due work and that no bell may have announced."""
-    return [(row.kind, row.bank) for row in tx.rows(LANES)]
+    kinds = {
+        "local": [job.kind for job in JOBS if not job.per_bank],
+        "errands": [job.kind for job in JOBS if job.per_bank],
+    }
+    return [(row.kind, row.bank) for row in tx.rows(LANES, kinds)]
 
 
 def live_count(tx: Tx) -> int:

@@ -31,6 +31,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 
+from financing.rules.lifecycles import BORN, LIFECYCLES, SAME
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -886,4 +888,15 @@ INSERT_ONLY = (
     "entry_source",
     "ledger",
     "transcript",
+    "audit",
 )
+
+for _kind, _steps in LIFECYCLES.items():
+    _words = sorted(
+        {word for step in _steps for word in (*step.before, step.after)} - {SAME, BORN}
+    )
+    metadata.tables[_kind].append_constraint(
+        CheckConstraint(
+            f"state IN ({', '.join(repr(word) for word in _words)})", name="state"
+        )
+    )

@@ -1,0 +1,14 @@
+"""Alembic's entry: one connection, given by `store.migrate`."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from financing.store.tables import metadata
+
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection, target_metadata=metadata, transaction_per_migration=True
+)
+with context.begin_transaction():
+    context.run_migrations()
