@@ -30,6 +30,7 @@ from financing.context import Context, Ring
 from financing.errors import FinancingError, Invalid, NotFound
 from financing.rules.jobs import BY_KIND, Job
 from financing.store import outbox
+from financing.store.db import Tx
 from financing.store.outbox import Work
 
 Lane = tuple[str, str]
@@ -218,7 +219,7 @@ def sweep(ctx: Context, me: str) -> list[Lane]:
         return []
 
 
-def keep_standing_work(tx: outbox.Tx) -> None:
+def keep_standing_work(tx: Tx) -> None:
     """Put the hour's turn and each bank's next poll into the outbox, once each."""
     hour = tx.now.strftime("%Y-%m-%dT%H")
     outbox.enqueue(tx, "hour", f"hour:{hour}")
@@ -284,8 +285,8 @@ def _local(ctx: Context, job: Job, _bank: str, works: list[Work]) -> None:
     step = _step(job)
     try:
         with ctx.begin() as tx:
-            step(tx, works)
-            if not outbox.done(tx, works):
+            waiting = step(tx, works) or []
+            if not outbox.done(tx, [work for work in works if work not in waiting]):
                 raise _LeaseLost
     except _LeaseLost:
         log.note("lease.lost", kind=job.kind, rows=len(works))

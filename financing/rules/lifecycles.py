@@ -25,8 +25,8 @@ class Step:
 
 
 CONTRACT = (
-    Step("record_award", (BORN,), "awarded", ("verify",)),
-    Step("record_signed", (BORN,), "signed", ("verify",)),
+    Step("record_award", (BORN,), "awarded", ("verify", "tell")),
+    Step("record_signed", (BORN,), "signed", ("verify", "tell")),
     Step("sign", ("awarded",), "signed", ("verify",)),
     Step("file", ("signed", "performing", "accepted", "paid"), SAME, ("verify",)),
     Step("announce", ("signed", "performing", "accepted", "paid"), SAME, ("verify",)),

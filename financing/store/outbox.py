@@ -40,6 +40,7 @@ DONE = text("""
 LATER = text("""
     UPDATE outbox SET due = now() + make_interval(secs => :seconds), worker = NULL,
            attempt = attempt + :failed, last_error = :error,
+           sent_at = CASE WHEN :unsent THEN NULL ELSE sent_at END,
            parked = CASE WHEN :park THEN now() END
      WHERE id = :id AND token = :token AND done IS NULL
 """)
@@ -147,6 +148,7 @@ def later(
             "failed": int(failed),
             "error": error[:500] or None,
             "park": park,
+            "unsent": unsent,
         },
     )
 

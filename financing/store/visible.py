@@ -1,0 +1,139 @@
+"""What an actor may see: the SELECT that every question and every lock starts from.
+
+Not visible and absent are the same answer. The permission to act on a visible row is
+`rules/permissions.py`; this file is about whose row it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, Select, exists, false, or_, select, true
+
+from financing.errors import NotFound
+from financing.store.db import Actor, Tx
+from financing.store.tables import (
+    account_version,
+    application,
+    bank_account,
+    claim,
+    confirmation,
+    contract,
+    loan,
+    metadata,
+    notice,
+    offer,
+    packet,
+    parked,
+    payment,
+    statement,
+)
+
+SEES_ALL = ("system", "bureau")
+# Cases that the bank was never told of stay the supplier's own.
+NOT_YET_SENT = ("draft",)
+
+
+def own(actor: Actor, name: str) -> ColumnElement[bool]:
+    """The predicate of table `name` that holds for rows this actor may see."""
+    if name == "notice":
+        return (
+            true()
+            if actor.role == "system"
+            else notice.c.organisation_id == actor.organisation_id
+        )
+    if actor.role in SEES_ALL:
+        return true()
+    if name in ("parked", "statement", "bank_account"):
+        return true() if actor.role == "operator" else _own_accounts(actor, name)
+    if name == "contract":
+        return _own_contract(actor)
+    if name == "application":
+        return _own_application(actor)
+    through_application = {
+        offer: offer.c,
+        packet: packet.c,
+        loan: loan.c,
+        claim: claim.c,
+    }
+    for table, columns in through_application.items():
+        if name == table.name:
+            return exists().where(
+                application.c.id == columns.application_id, _own_application(actor)
+            )
+    through_contract = {
+        account_version: account_version.c,
+        confirmation: confirmation.c,
+        payment: payment.c,
+    }
+    for table, columns in through_contract.items():
+        if name == table.name:
+            return exists().where(
+                contract.c.id == columns.contract_id, _own_contract(actor)
+            )
+    return false()
+
+
+def _own_contract(actor: Actor) -> ColumnElement[bool]:
+    organisation = actor.organisation_id
+    if actor.role == "supplier":
+        return contract.c.supplier_id == organisation
+    if actor.role == "purchaser":
+        return contract.c.purchaser_id == organisation
+    if actor.role == "bank":
+        return exists().where(
+            application.c.contract_id == contract.c.id,
+            application.c.bank_id == organisation,
+            application.c.state.not_in(NOT_YET_SENT),
+        )
+    return false()
+
+
+def _own_application(actor: Actor) -> ColumnElement[bool]:
+    organisation = actor.organisation_id
+    if actor.role == "supplier":
+        return application.c.supplier_id == organisation
+    if actor.role == "bank":
+        return (application.c.bank_id == organisation) & application.c.state.not_in(
+            NOT_YET_SENT
+        )
+    return false()
+
+
+def _own_accounts(actor: Actor, name: str) -> ColumnElement[bool]:
+    if name == "parked":
+        return false()
+    owner = bank_account.c.organisation_id == actor.organisation_id
+    if name == "bank_account":
+        return or_(owner, false())
+    return exists().where(bank_account.c.id == statement.c.account_id, owner)
+
+
+def visible(actor: Actor, name: str) -> Select[Any]:
+    """All rows of a table that this actor may see."""
+    return select(metadata.tables[name]).where(own(actor, name))
+
+
+def find(tx: Tx, name: str, row_id: UUID) -> Row[Any]:
+    """One visible row.
+
+    Raises:
+        NotFound: absent, or not this actor's.
+    """
+    table = metadata.tables[name]
+    row = tx.one(visible(tx.actor, name).where(table.c.id == row_id))
+    if row is None:
+        raise NotFound(f"no such {name.replace('_', ' ')}", where=name)
+    return row
+
+
+def find_locked(tx: Tx, name: str, row_id: UUID) -> Row[Any]:
+    """One visible row, locked until the transaction ends."""
+    table = metadata.tables[name]
+    row = tx.one(
+        visible(tx.actor, name).where(table.c.id == row_id).with_for_update(of=table)
+    )
+    if row is None:
+        raise NotFound(f"no such {name.replace('_', ' ')}", where=name)
+    return row
