@@ -10,6 +10,7 @@ A lane is (kind, bank). A bank that hangs holds the threads of its own lanes onl
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import random
@@ -63,9 +64,7 @@ def bell(redis_url: str | None) -> Ring:
     def ring(kind: str, bank: str) -> None:
         try:
             if redis.set(f"bell:{kind}-{bank}", 1, nx=True, ex=BELL_S):
-                bells.enqueue(
-                    heard, kind, bank, result_ttl=0, failure_ttl=86400, job_timeout=60
-                )
+                bells.enqueue(heard, kind, bank, result_ttl=0, failure_ttl=86400, job_timeout=60)
         except RedisError as problem:
             log.note("bell.lost", kind=kind, bank=bank, why=type(problem).__name__)
 
@@ -80,9 +79,7 @@ def heard(kind: str, bank: str) -> None:
 def serve(ctx: Context, redis_url: str | None) -> None:
     """Work until SIGTERM or SIGINT: hear bells through RQ, sweep every second."""
     stop = threading.Event()
-    dispatcher = threading.Thread(
-        target=_dispatch, args=(ctx, redis_url, stop), name="dispatch"
-    )
+    dispatcher = threading.Thread(target=_dispatch, args=(ctx, redis_url, stop), name="dispatch")
     dispatcher.start()
     try:
         if redis_url is None:
@@ -124,10 +121,8 @@ def _dispatch(ctx: Context, redis_url: str | None, stop: threading.Event) -> Non
     swept = 0.0
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="lane") as pool:
         while not stop.is_set():
-            try:
+            with contextlib.suppress(queue.Empty):
                 lanes.start(pool, _rung.get(timeout=SWEEP_S / 4))
-            except queue.Empty:
-                pass
             if time.monotonic() - swept >= SWEEP_S:
                 swept = time.monotonic()
                 for lane in sweep(ctx, me):
@@ -158,9 +153,7 @@ class _Lanes:
             self.quiet(*lane)  # first, so that a ring during the work queues one more
             while run_lane(self.ctx, *lane, self.me):
                 pass
-        except (
-            Exception
-        ) as problem:  # the worker's door: log and go on with other lanes
+        except Exception as problem:  # the worker's door: log and go on with other lanes
             log.note("lane.broken", kind=lane[0], bank=lane[1], error=problem)
         finally:
             with self.guard:
@@ -212,9 +205,7 @@ def sweep(ctx: Context, me: str) -> list[Lane]:
             tx.db.execute(BEAT, {"me": me})
             keep_standing_work(tx)
             return outbox.due_lanes(tx)
-    except (
-        Exception
-    ) as problem:  # the worker's door: the database may be away for a moment
+    except Exception as problem:  # the worker's door: the database may be away for a moment
         log.note("sweep.failed", why=type(problem).__name__)
         return []
 

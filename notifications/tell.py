@@ -45,7 +45,8 @@ PEOPLE = """
            CASE WHEN s.bank_id IS NOT NULL THEN ARRAY[s.bank_id]
                 ELSE ARRAY(SELECT DISTINCT a.bank_id FROM application a
                             WHERE a.contract_id = c.id
-                              AND a.state IN ('accepted', 'contracted', 'locked', 'drawn', 'closed'))
+                              AND a.state IN ('accepted', 'contracted', 'locked', 'drawn',
+                                              'closed'))
            END AS banks
       FROM ({subject}) s LEFT JOIN contract c ON c.id = s.contract_id
      WHERE s.id = ANY(:ids)
@@ -66,17 +67,13 @@ def expand_due(tx: Tx, works: Sequence[Work]) -> None:
             continue
         people = {
             row.subject_id: row
-            for row in tx.rows(
-                text(PEOPLE.format(subject=subject)), {"ids": list(mine)}
-            )
+            for row in tx.rows(text(PEOPLE.format(subject=subject)), {"ids": list(mine)})
         }
         for work in works:
             if work.args["kind"] == kind and work.subject_id in people:
                 rows += _notices(tx, work, people[work.subject_id], offices)
     if rows:
-        tx.db.execute(
-            insert(notice).on_conflict_do_nothing(index_elements=["key"]), rows
-        )
+        tx.db.execute(insert(notice).on_conflict_do_nothing(index_elements=["key"]), rows)
 
 
 def _notices(

@@ -97,9 +97,7 @@ def register_account(
         )
         .on_conflict_do_nothing(index_elements=["number_index"])
     )
-    row = tx.db.execute(
-        select(bank_account).where(bank_account.c.number_index == index)
-    ).one()
+    row = tx.db.execute(select(bank_account).where(bank_account.c.number_index == index)).one()
     if row.organisation_id != organisation_id:
         raise Conflict(
             words.t("account.of_another", tx.actor.lang),
@@ -136,9 +134,7 @@ def propose(
     """
     row = find_locked(tx, "contract", contract_id)
     lang = tx.actor.lang
-    firm = tx.db.execute(
-        select(organisation).where(organisation.c.id == row.supplier_id)
-    ).one()
+    firm = tx.db.execute(select(organisation).where(organisation.c.id == row.supplier_id)).one()
     faults: list[tuple[str, str, str]] = []
     if name_key(holder) != firm.name_key:
         faults.append(
@@ -163,9 +159,7 @@ def propose(
     except Invalid as fault:
         faults.append(("/number", fault.detail, fault.remedy))
     if faults:
-        raise Invalid(
-            faults[0][1], where=faults[0][0], remedy=faults[0][2], fields=tuple(faults)
-        )
+        raise Invalid(faults[0][1], where=faults[0][0], remedy=faults[0][2], fields=tuple(faults))
     account = register_account(
         tx,
         row.supplier_id,

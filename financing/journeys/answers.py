@@ -18,13 +18,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from bank_adapters.port import BankError, Delivery, Echo, PollQuery, Receipt, Report
 from sqlalchemy import Row, select, update
-from sqlalchemy.dialects.postgresql import insert
 
 from bank_adapters import registry
-from bank_adapters.port import BankError, Delivery, Echo, PollQuery, Receipt, Report
 from financing.context import Context
-from financing.errors import Conflict, Invalid, NotFound, Unreadable, Untrusted
+from financing.errors import Conflict, Invalid, NotFound, Unreadable
 from financing.evidence import webhook_signature
 from financing.journeys import banks, loans
 from financing.journeys.outcome import Outcome
@@ -45,7 +44,6 @@ from financing.store.tables import (
     packet,
 )
 from financing.values import canonical, ids
-from financing.values.ids import new_id
 from financing.values.parked import Parked
 from financing.values.times import rfc3339, wall_now
 
@@ -77,9 +75,7 @@ class Reply:
 # ── 1. A signed event comes in ───────────────────────────────────────────────────────────────
 
 
-def receive(
-    ctx: Context, bank_code: str, headers: Mapping[str, str], body: bytes
-) -> Reply:
+def receive(ctx: Context, bank_code: str, headers: Mapping[str, str], body: bytes) -> Reply:
     """Check the signature, keep the event, answer; nothing of the body is read before.
 
     Raises:
@@ -140,9 +136,7 @@ def answer_due(tx: Tx, works: Sequence[Work]) -> list[Work]:
         tx.db.execute(
             update(inbox)
             .where(inbox.c.id == row.id)
-            .values(
-                outcome=outcome.word, outcome_why=outcome.why, handled_at=wall_now()
-            )
+            .values(outcome=outcome.word, outcome_why=outcome.why, handled_at=wall_now())
         )
     return waiting
 
@@ -158,9 +152,7 @@ def _read_event(tx: Tx, row: Row[Any]) -> Outcome:
     try:
         reports = registry.adapter(row.adapter).parse_event(delivery)
     except (BankError, Unreadable, Invalid) as problem:
-        return _park(
-            tx, row.source, row.message_id, row.raw, f"EVENT-UNREADABLE: {problem}"
-        )
+        return _park(tx, row.source, row.message_id, row.raw, f"EVENT-UNREADABLE: {problem}")
     if not reports:
         return Outcome("kept", "a kind of event that moves nothing")
     overdue = (wall_now() - row.received_at).total_seconds() > GAP_WAIT_S
@@ -225,9 +217,7 @@ def poll_due(ctx: Context, bank_code: str, works: Sequence[Work]) -> None:
 # ── 4. The receipt of a request ──────────────────────────────────────────────────────────────
 
 
-def take_receipt(
-    tx: Tx, bank_row: Row[Any], application_id: UUID, receipt: Receipt | None
-) -> None:
+def take_receipt(tx: Tx, bank_row: Row[Any], application_id: UUID, receipt: Receipt | None) -> None:
     """Record what the bank said when it was given an application; missing means ask."""
     case = _locked(tx, application_id)
     if case.state not in ("sending", "asking"):
@@ -274,9 +264,7 @@ def _acked(tx: Tx, case: Row[Any], reference: str | None) -> Row[Any]:
 # ── 5. One report about one application ──────────────────────────────────────────────────────
 
 
-def report(
-    tx: Tx, bank_row: Row[Any], item: Report, *, forced: bool = False
-) -> Outcome:
+def report(tx: Tx, bank_row: Row[Any], item: Report, *, forced: bool = False) -> Outcome:
     """Let one report of a bank take its effect, once.
 
     Args:
@@ -284,12 +272,7 @@ def report(
     """
     case = _case_of(tx, bank_row, item)
     if case is None:
-        named = (
-            item.echo.application
-            or item.echo.request_id
-            or item.bank_reference
-            or "nothing"
-        )
+        named = item.echo.application or item.echo.request_id or item.bank_reference or "nothing"
         return Outcome("parked", f"APPLICATION-UNKNOWN: the report names {named}")
     if item.sequence is not None:
         if item.sequence == case.sequence and item.bank_status != case.bank_status:
@@ -316,9 +299,7 @@ def _seen(tx: Tx, case: Row[Any], item: Report) -> None:
     values: dict[str, Any] = {"bank_status": item.bank_status}
     if item.sequence is not None:
         values["sequence"] = item.sequence
-    tx.db.execute(
-        update(application).where(application.c.id == case.id).values(**values)
-    )
+    tx.db.execute(update(application).where(application.c.id == case.id).values(**values))
 
 
 def _case_of(tx: Tx, bank_row: Row[Any], item: Report) -> Row[Any] | None:
@@ -327,9 +308,7 @@ def _case_of(tx: Tx, bank_row: Row[Any], item: Report) -> Row[Any] | None:
         if item.echo.application:
             wanted = ids.read("ap", item.echo.application)
             found = tx.one(
-                select(application.c.id, application.c.bank_id).where(
-                    application.c.id == wanted
-                )
+                select(application.c.id, application.c.bank_id).where(application.c.id == wanted)
             )
         elif item.echo.request_id:
             wanted = ids.read("rq", item.echo.request_id)
@@ -353,9 +332,7 @@ def _locked(tx: Tx, application_id: UUID) -> Row[Any]:
     return lock(tx, application, [application_id])[0]
 
 
-def _echo_fault(
-    tx: Tx, case: Row[Any], echo: Echo, *, amount_at_most: int | None
-) -> str | None:
+def _echo_fault(tx: Tx, case: Row[Any], echo: Echo, *, amount_at_most: int | None) -> str | None:
     """What in the echo differs from what we sent; silence is no fault here."""
     facts = tx.db.execute(
         select(contract.c.number, packet.c.identity, packet.c.account_digest)
@@ -433,9 +410,7 @@ def _offered(tx: Tx, case: Row[Any], item: Report) -> Outcome:
 
 
 def _offer_gone(tx: Tx, case: Row[Any], item: Report) -> Outcome:
-    return loans.lose_offer(
-        tx, case, "expire" if item.status == "offer_expired" else "withdraw"
-    )
+    return loans.lose_offer(tx, case, "expire" if item.status == "offer_expired" else "withdraw")
 
 
 def _refused(tx: Tx, case: Row[Any], item: Report) -> Outcome:

@@ -15,8 +15,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import Row, insert, select, update
-
 from bank_adapters.port import (
     AuthFailed,
     BankError,
@@ -33,6 +31,8 @@ from bank_adapters.port import (
     Throttled,
     Unavailable,
 )
+from sqlalchemy import Row, insert, select, update
+
 from financing import words
 from financing.context import Context
 from financing.errors import Conflict, Invalid, NotFound
@@ -128,17 +128,13 @@ def _chosen_products(
     names = {
         known.id: known.name
         for known in tx.rows(
-            select(organisation.c.id, organisation.c.name).where(
-                organisation.c.id.in_(bank_ids)
-            )
+            select(organisation.c.id, organisation.c.name).where(organisation.c.id.in_(bank_ids))
         )
     }
     products = banks.products_of(tx, bank_ids, row.currency)
     faults: list[tuple[str, str, str]] = []
     if not bank_ids:
-        faults.append(
-            ("/banks", words.t("apply.no_bank", lang), words.t("apply.tick_one", lang))
-        )
+        faults.append(("/banks", words.t("apply.no_bank", lang), words.t("apply.tick_one", lang)))
     for bank_id in bank_ids:
         chosen = products.get(bank_id)
         if chosen is None:
@@ -201,9 +197,7 @@ def _chosen_products(
         for known in live
     ]
     if faults:
-        raise Invalid(
-            faults[0][1], where=faults[0][0], remedy=faults[0][2], fields=tuple(faults)
-        )
+        raise Invalid(faults[0][1], where=faults[0][0], remedy=faults[0][2], fields=tuple(faults))
     return products
 
 
@@ -263,18 +257,14 @@ def submit_due(ctx: Context, bank_code: str, works: Sequence[Work]) -> None:
         if row.stopped_at is not None:
             _postpone(tx, works, 60, "the bank is stopped")
             return
-        waiting = {
-            case.id: case for case in _cases(tx, works) if case.state == "sending"
-        }
+        waiting = {case.id: case for case in _cases(tx, works) if case.state == "sending"}
         # A worker died after its bytes may have left: the bank is asked, nothing is resent.
         for work in works:
             if work.sent_at is not None and work.subject_id in waiting:
                 move(tx, "application", work.subject_id, "unclear")
         sending = [w for w in works if w.subject_id in waiting and w.sent_at is None]
         outbox.done(tx, [work for work in works if work not in sending])
-        items = _submissions(
-            tx, [waiting[work.subject_id] for work in sending if work.subject_id]
-        )
+        items = _submissions(tx, [waiting[work.subject_id] for work in sending if work.subject_id])
     adapter, call = banks.line(ctx, row, "submit")
     size = adapter.capabilities.batch_submit
     for start in range(0, len(items), size):
@@ -358,9 +348,7 @@ def _submissions(tx: Tx, cases: Sequence[Row[Any]]) -> list[Submission]:
     ]
 
 
-def _submit_failed(
-    ctx: Context, row: Row[Any], works: Sequence[Work], problem: BankError
-) -> None:
+def _submit_failed(ctx: Context, row: Row[Any], works: Sequence[Work], problem: BankError) -> None:
     with ctx.begin() as tx:
         if isinstance(problem, OutcomeUnknown | Garbled):
             for work in works:
@@ -374,9 +362,7 @@ def _submit_failed(
         if isinstance(problem, Unavailable | Throttled) and problem.retry_after:
             wait = problem.retry_after
         # Nothing was taken: the same request id goes again, and nobody has to be asked.
-        parkable = not isinstance(
-            problem, NotSent | Unavailable | Throttled | AuthFailed
-        )
+        parkable = not isinstance(problem, NotSent | Unavailable | Throttled | AuthFailed)
         for work in works:
             outbox.later(
                 tx,
@@ -445,9 +431,7 @@ def ask_due(ctx: Context, bank_code: str, works: Sequence[Work]) -> None:
             if case is not None and ids.show("rq", case.request_id) in missing:
                 _never_seen(tx, adapter.capabilities.keeps_request_ids, work, case)
             elif case is not None and _still_asking(tx, case.id):
-                outbox.later(
-                    tx, work, ASK_AGAIN_S[min(work.attempt, len(ASK_AGAIN_S) - 1)]
-                )
+                outbox.later(tx, work, ASK_AGAIN_S[min(work.attempt, len(ASK_AGAIN_S) - 1)])
             else:
                 outbox.done(tx, [work])
 
@@ -474,9 +458,7 @@ def _never_seen(tx: Tx, keeps_request_ids: bool, work: Work, case: Row[Any]) -> 
             .values(never_seen=1, never_seen_at=now)
         )
     if first is not None and not keeps_request_ids:
-        outbox.later(
-            tx, work, 0, error="the bank has never seen it; a person decides", park=True
-        )
+        outbox.later(tx, work, 0, error="the bank has never seen it; a person decides", park=True)
     else:
         outbox.later(tx, work, NEVER_SEEN_APART.total_seconds() + 1, error="never seen")
 
@@ -495,9 +477,7 @@ def withdraw(tx: Tx, application_id: UUID) -> Row[Any]:
 def close_offers(tx: Tx, application_id: UUID, event: str) -> None:
     """Let an event happen to the open offer of an application, if there is one."""
     for row in tx.rows(
-        select(offer.c.id).where(
-            offer.c.application_id == application_id, offer.c.state == "open"
-        )
+        select(offer.c.id).where(offer.c.application_id == application_id, offer.c.state == "open")
     ):
         move(tx, "offer", row.id, event)
 
@@ -508,9 +488,7 @@ def cancel_due(ctx: Context, bank_code: str, works: Sequence[Work]) -> None:
         row = banks.by_code(tx, bank_code)
         told = [case for case in _cases(tx, works) if case.bank_reference]
         with_reference = {case.id for case in told}
-        outbox.done(
-            tx, [work for work in works if work.subject_id not in with_reference]
-        )
+        outbox.done(tx, [work for work in works if work.subject_id not in with_reference])
     open_works = [work for work in works if work.subject_id in with_reference]
     if not open_works:
         return
@@ -531,9 +509,7 @@ def cancel_due(ctx: Context, bank_code: str, works: Sequence[Work]) -> None:
         with ctx.begin() as tx:
             # A cancellation asks; the same id again is the same question.
             for work in open_works:
-                outbox.later(
-                    tx, work, 5 * 2 ** min(work.attempt, 8), error=str(problem)
-                )
+                outbox.later(tx, work, 5 * 2 ** min(work.attempt, 8), error=str(problem))
         return
     with ctx.begin() as tx:
         outbox.done(tx, open_works)
@@ -542,31 +518,3 @@ def cancel_due(ctx: Context, bank_code: str, works: Sequence[Work]) -> None:
 def _postpone(tx: Tx, works: Sequence[Work], seconds: float, why: str) -> None:
     for work in works:
         outbox.later(tx, work, seconds, error=why, failed=False)
-
-
-def newest_account(tx: Tx, contract_id: UUID) -> Row[Any]:
-    """The account version in force of a contract.
-
-    Raises:
-        NotFound: none is in force.
-    """
-    row = tx.one(
-        select(account_version).where(
-            account_version.c.contract_id == contract_id,
-            account_version.c.state.in_(("active", "locked")),
-        )
-    )
-    if row is None:
-        raise NotFound("no designated account is in force", where="account")
-    return row
-
-
-def bank_row(tx: Tx, bank_id: UUID) -> Row[Any]:
-    """The registration of a bank by its organisation."""
-    row = tx.one(select(bank).where(bank.c.id == bank_id))
-    if row is None:
-        raise NotFound("no such bank", where="bank")
-    return row
-
-
-_ = claims  # claims are taken in loans.accept_offer

@@ -13,11 +13,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from bank_adapters.call import BankConfig, Call, Exchange
+from bank_adapters.port import Adapter
 from sqlalchemy import Row, insert, select, update
 
 from bank_adapters import registry
-from bank_adapters.call import BankConfig, Call, Exchange
-from bank_adapters.port import Adapter
 from financing.context import Context
 from financing.errors import NotFound
 from financing.evidence import jws
@@ -132,9 +132,7 @@ def line(ctx: Context, row: Row[Any], verb: str) -> tuple[Adapter, Call]:
     call = Call(
         config=BankConfig(name=row.code, base_url=row.base_url),
         sign=ctx.keys.sign_request,
-        verify=lambda body, signature: jws.verify_detached(
-            body, signature, row.answer_key_pem
-        ),
+        verify=lambda body, signature: jws.verify_detached(body, signature, row.answer_key_pem),
         now=wall_now,
         record=record,
     )
@@ -143,14 +141,10 @@ def line(ctx: Context, row: Row[Any], verb: str) -> tuple[Adapter, Call]:
 
 def stop(tx: Tx, bank_id: UUID, why: str, at: datetime) -> None:
     """Stop a bank's lanes until its operator has mended the credential."""
-    tx.db.execute(
-        update(bank).where(bank.c.id == bank_id).values(stopped_at=at, stopped_why=why)
-    )
+    tx.db.execute(update(bank).where(bank.c.id == bank_id).values(stopped_at=at, stopped_why=why))
 
 
-def products_of(
-    tx: Tx, bank_ids: Iterable[UUID], currency: str
-) -> dict[UUID, Row[Any]]:
+def products_of(tx: Tx, bank_ids: Iterable[UUID], currency: str) -> dict[UUID, Row[Any]]:
     """Each bank's product in this currency that is on offer today, by bank."""
     rows = tx.rows(
         select(product).where(

@@ -72,9 +72,7 @@ def hold(tx: Tx, application: Row[Any], loan_fen: int) -> Row[Any]:
 def live(tx: Tx, application_id: UUID) -> Row[Any] | None:
     """The held claim of an application, if there is one."""
     return tx.one(
-        select(claim).where(
-            claim.c.application_id == application_id, claim.c.state == "held"
-        )
+        select(claim).where(claim.c.application_id == application_id, claim.c.state == "held")
     )
 
 

@@ -19,9 +19,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import Row, select
-from sqlalchemy.dialects.postgresql import insert as upsert
-
 from bank_adapters.port import (
     Acceptance,
     BankError,
@@ -32,6 +29,9 @@ from bank_adapters.port import (
     Receipt,
     Report,
 )
+from sqlalchemy import Row, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+
 from financing import words
 from financing.context import Context
 from financing.errors import Conflict
@@ -72,10 +72,7 @@ def take_offer(tx: Tx, case: Row[Any], terms: Offer) -> Outcome:
     )
     if known is not None:
         return Outcome("confirmed", "offer known already")
-    if (
-        not 0 < terms.amount.fen <= case.amount_fen
-        or terms.amount.currency != case.currency
-    ):
+    if not 0 < terms.amount.fen <= case.amount_fen or terms.amount.currency != case.currency:
         return Outcome("held", "the offer's amount is not within what was applied for")
     _end_open_offer(tx, case.id, "replace")
     shape = offer_object(case.id, terms)
@@ -124,12 +121,8 @@ def offer_object(application_id: UUID, terms: Offer) -> dict[str, Any]:
         "day_basis": terms.day_basis,
         "tenor_days": terms.tenor_days,
         "repayment": terms.repayment,
-        "fees": [
-            {"code": fee.code, "fen": fee.fen, "due": fee.due} for fee in terms.fees
-        ],
-        "conditions": [
-            {"code": item.code, "text": item.text} for item in terms.conditions
-        ],
+        "fees": [{"code": fee.code, "fen": fee.fen, "due": fee.due} for fee in terms.fees],
+        "conditions": [{"code": item.code, "text": item.text} for item in terms.conditions],
         "valid_until": rfc3339(terms.valid_until),
     }
 
@@ -144,9 +137,7 @@ def _end_open_offer(tx: Tx, application_id: UUID, event: str) -> bool:
 def open_offer(tx: Tx, application_id: UUID) -> Row[Any] | None:
     """The offer of an application that may still be accepted, if there is one."""
     return tx.one(
-        select(offer).where(
-            offer.c.application_id == application_id, offer.c.state == "open"
-        )
+        select(offer).where(offer.c.application_id == application_id, offer.c.state == "open")
     )
 
 
@@ -183,11 +174,7 @@ def accept_offer(tx: Tx, application_id: UUID, offer_digest: str) -> Row[Any]:
         .where(offer.c.application_id == case.id)
         .order_by(offer.c.made_at.desc(), offer.c.id.desc())
     )
-    if (
-        case.state == "accepted"
-        and newest is not None
-        and newest.digest == offer_digest
-    ):
+    if case.state == "accepted" and newest is not None and newest.digest == offer_digest:
         return case
     if newest is None or newest.digest != offer_digest:
         raise Conflict(
@@ -242,8 +229,7 @@ def accept_due(ctx: Context, bank_code: str, works: Sequence[Work]) -> None:
                 )
                 .join(
                     offer,
-                    (offer.c.application_id == application.c.id)
-                    & (offer.c.state == "accepted"),
+                    (offer.c.application_id == application.c.id) & (offer.c.state == "accepted"),
                 )
                 .where(application.c.id.in_([work.subject_id for work in works]))
             )
@@ -270,9 +256,7 @@ def accept_due(ctx: Context, bank_code: str, works: Sequence[Work]) -> None:
             for report in page.reports
             if report.status not in ("offered", "reviewing", "received", "unknown")
         }
-        taken = [
-            w for w in unknown if w.subject_id and ids.show("ap", w.subject_id) in knows
-        ]
+        taken = [w for w in unknown if w.subject_id and ids.show("ap", w.subject_id) in knows]
         with ctx.begin() as tx:
             outbox.done(tx, taken)
         sending = [work for work in sending if work not in taken]
@@ -287,9 +271,7 @@ def accept_due(ctx: Context, bank_code: str, works: Sequence[Work]) -> None:
             bank_reference=pairs[work.subject_id].bank_reference,
             offer_reference=pairs[work.subject_id].offer_reference,
             offer_digest=pairs[work.subject_id].offer_digest,
-            amount=Money(
-                pairs[work.subject_id].offer_fen, pairs[work.subject_id].currency
-            ),
+            amount=Money(pairs[work.subject_id].offer_fen, pairs[work.subject_id].currency),
             step=None,
         )
         for work in sending
@@ -351,17 +333,13 @@ def _as_case(pair: Row[Any]) -> Case:
 
 def of_application(tx: Tx, application_id: UUID) -> Row[Any] | None:
     """The loan of an application, locked, if it is signed."""
-    return tx.one(
-        select(loan).where(loan.c.application_id == application_id).with_for_update()
-    )
+    return tx.one(select(loan).where(loan.c.application_id == application_id).with_for_update())
 
 
 def sign(tx: Tx, case: Row[Any], item: Report) -> Outcome:
     """The loan contract is signed, within the accepted offer."""
     terms = tx.db.execute(
-        select(offer).where(
-            offer.c.application_id == case.id, offer.c.state == "accepted"
-        )
+        select(offer).where(offer.c.application_id == case.id, offer.c.state == "accepted")
     ).one()
     principal = item.money.fen if item.money else terms.amount_fen
     if principal > terms.amount_fen:
@@ -416,20 +394,13 @@ def draw(tx: Tx, case: Row[Any], item: Report, hold: Hold) -> Outcome:
     if row is None or item.money is None:
         return hold("a payout without a loan or an amount")
     flow = item.flow_reference or f"part-{item.part or 1}"
-    if (
-        item.money.currency != row.currency
-        or row.drawn_fen + item.money.fen > row.principal_fen
-    ):
+    if item.money.currency != row.currency or row.drawn_fen + item.money.fen > row.principal_fen:
         known = tx.one(
             select(drawdown.c.id).where(
                 drawdown.c.loan_id == row.id, drawdown.c.flow_reference == flow
             )
         )
-        return (
-            Outcome("confirmed")
-            if known
-            else hold("the bank paid out more than was contracted")
-        )
+        return Outcome("confirmed") if known else hold("the bank paid out more than was contracted")
     on = item.on or tx.today
     fresh = tx.one(
         upsert(drawdown)
@@ -446,9 +417,7 @@ def draw(tx: Tx, case: Row[Any], item: Report, hold: Hold) -> Outcome:
     if fresh is None:
         return Outcome("confirmed", "payout known already")
     if row.drawn_fen:
-        allocation.accrue(
-            tx, row, on
-        )  # interest on the first part up to the second payout
+        allocation.accrue(tx, row, on)  # interest on the first part up to the second payout
     ledger.post(
         tx,
         "loan",
@@ -486,9 +455,7 @@ def bank_repaid(tx: Tx, case: Row[Any], item: Report, hold: Hold) -> Outcome:
         .values(
             id=new_id(),
             loan_id=row.id,
-            flow_reference=item.flow_reference
-            or item.bank_event_id
-            or str(item.sequence),
+            flow_reference=item.flow_reference or item.bank_event_id or str(item.sequence),
             amount_fen=item.money.fen,
             principal_fen=item.split.principal_fen,
             interest_fen=item.split.interest_fen,

@@ -68,9 +68,5 @@ def accept_performance(
         row.id,
         "accept" if is_whole else "accept_milestone",
         facts={"milestones": [part.id for part in chosen], "on": on},
-        **(
-            {"accepted_on": on, "delivered_on": row.delivered_on or on}
-            if is_whole
-            else {}
-        ),
+        **({"accepted_on": on, "delivered_on": row.delivered_on or on} if is_whole else {}),
     )

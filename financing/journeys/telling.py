@@ -27,9 +27,7 @@ KINDS = {"general": "TELL-WINNER", "capacity": "TELL-CAPACITY"}
 
 def tell_due(tx: Tx, works: Sequence[Work]) -> None:
     """Tell the suppliers of these contracts what they have not been told yet."""
-    rows = tx.rows(
-        select(contract).where(contract.c.id.in_([work.subject_id for work in works]))
-    )
+    rows = tx.rows(select(contract).where(contract.c.id.in_([work.subject_id for work in works])))
     tellings: list[dict[str, Any]] = []
     notices: list[dict[str, Any]] = []
     for row in rows:
@@ -64,9 +62,7 @@ def tell_due(tx: Tx, works: Sequence[Work]) -> None:
             )
     if tellings:
         tx.db.execute(insert(telling).on_conflict_do_nothing(), tellings)
-        tx.db.execute(
-            insert(notice).on_conflict_do_nothing(index_elements=["key"]), notices
-        )
+        tx.db.execute(insert(notice).on_conflict_do_nothing(index_elements=["key"]), notices)
 
 
 def text_digest(kind: str) -> str:

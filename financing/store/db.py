@@ -95,9 +95,7 @@ def begin(engine: Engine, actor: Actor, settings: Settings, keys: Keys) -> Itera
     try:
         with engine.connect() as connection, connection.begin():
             clock = connection.execute(
-                text(
-                    "SELECT set_config('role', :role, true), (SELECT now FROM store_mark) AS now"
-                ),
+                text("SELECT set_config('role', :role, true), (SELECT now FROM store_mark) AS now"),
                 {"role": SERVICE_ROLE},
             ).one()
             yield Tx(connection, clock.now or wall_now(), actor, settings, keys)
@@ -129,10 +127,7 @@ def lock(tx: Tx, table: Table, ids: Iterable[UUID]) -> list[Row[Any]]:
     """
     wanted = sorted(set(ids))
     rows = tx.db.execute(
-        select(table)
-        .where(table.c.id.in_(wanted))
-        .order_by(table.c.id)
-        .with_for_update()
+        select(table).where(table.c.id.in_(wanted)).order_by(table.c.id).with_for_update()
     ).all()
     if len(rows) != len(wanted):
         raise NotFound(f"no such {table.name.replace('_', ' ')}", where=table.name)

@@ -33,11 +33,7 @@ def keep(
             message_id=message_id,
             digest=digest,
             raw=raw,
-            headers={
-                name: value
-                for name, value in headers.items()
-                if name.startswith("webhook-")
-            },
+            headers={name: value for name, value in headers.items() if name.startswith("webhook-")},
             received_at=wall_now(),
         )
         .on_conflict_do_nothing(index_elements=["source", "message_id"])

@@ -17,9 +17,7 @@ def current(engine: Engine) -> str | None:
     with engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None
-        return connection.execute(
-            text("SELECT version_num FROM alembic_version")
-        ).scalar()
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def migrate(engine: Engine) -> bool:

@@ -48,9 +48,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def create(
-    tx: Tx, kind: str, event: str, *, facts: Facts | None = None, **values: Any
-) -> Row[Any]:
+def create(tx: Tx, kind: str, event: str, *, facts: Facts | None = None, **values: Any) -> Row[Any]:
     """Bring one row to life by its first event and return it."""
     return create_many(tx, kind, event, [values], facts=[facts or {}])[0]
 
@@ -115,10 +113,7 @@ def move_many(
     before = {
         row.id: row
         for row in tx.rows(
-            select(table)
-            .where(table.c.id.in_(sorted(ids)))
-            .order_by(table.c.id)
-            .with_for_update()
+            select(table).where(table.c.id.in_(sorted(ids))).order_by(table.c.id).with_for_update()
         )
     }
     steps: dict[str, list[int]] = {}
@@ -130,15 +125,13 @@ def move_many(
             raise Conflict(
                 f"{kind.replace('_', ' ')} is {row.state}; {event} is not possible now",
                 where="/state",
-                remedy=f"Possible now: {', '.join(lifecycles.possible(kind, row.state)) or 'nothing'}.",
+                remedy=f"Possible now: {_possible(kind, row.state)}.",
             )
         steps.setdefault(row.state, []).append(position)
     for state, positions in steps.items():
         step = _step(kind, event, state)
         after = state if step.after == lifecycles.SAME else step.after
-        _set(
-            tx, table, [(ids[p], values[p] if values else {}) for p in positions], after
-        )
+        _set(tx, table, [(ids[p], values[p] if values else {}) for p in positions], after)
     now = {row.id: row for row in _read(tx, table, ids)}
     for state, positions in steps.items():
         _record(
@@ -151,18 +144,18 @@ def move_many(
     return [now[row_id] for row_id in ids]
 
 
+def _possible(kind: str, state: str) -> str:
+    return ", ".join(lifecycles.possible(kind, state)) or "nothing"
+
+
 def _step(kind: str, event: str, state: str) -> lifecycles.Step:
     step = lifecycles.step(kind, event, state)
     if step is None:
-        raise Broken(
-            f"the life cycle of {kind} has no event {event} from {state or 'birth'}"
-        )
+        raise Broken(f"the life cycle of {kind} has no event {event} from {state or 'birth'}")
     return step
 
 
-def _set(
-    tx: Tx, table: Table, rows: Iterable[tuple[UUID, dict[str, Any]]], after: str
-) -> None:
+def _set(tx: Tx, table: Table, rows: Iterable[tuple[UUID, dict[str, Any]]], after: str) -> None:
     alike: dict[tuple[tuple[str, Any], ...], list[UUID]] = {}
     different: list[tuple[UUID, dict[str, Any]]] = []
     for row_id, values in rows:
@@ -176,21 +169,13 @@ def _set(
         "changed_at": tx.now,
     }
     for values_key, ids in alike.items():
-        tx.db.execute(
-            update(table)
-            .where(table.c.id.in_(ids))
-            .values(**common, **dict(values_key))
-        )
+        tx.db.execute(update(table).where(table.c.id.in_(ids)).values(**common, **dict(values_key)))
     for row_id, values in different:
-        tx.db.execute(
-            update(table).where(table.c.id == row_id).values(**common, **values)
-        )
+        tx.db.execute(update(table).where(table.c.id == row_id).values(**common, **values))
 
 
 def _read(tx: Tx, table: Table, ids: Sequence[UUID]) -> list[Row[Any]]:
-    found = {
-        row.id: row for row in tx.rows(select(table).where(table.c.id.in_(list(ids))))
-    }
+    found = {row.id: row for row in tx.rows(select(table).where(table.c.id.in_(list(ids))))}
     return [found[row_id] for row_id in ids]
 
 
@@ -255,9 +240,7 @@ def _record(
             "notify",
             [
                 (
-                    BY_KIND["notify"].key.format(
-                        kind=kind, id=row.id, version=row.version
-                    ),
+                    BY_KIND["notify"].key.format(kind=kind, id=row.id, version=row.version),
                     "",
                     row.id,
                     {
@@ -276,10 +259,7 @@ def _ring(tx: Tx, kind: str, job_kind: str, rows: Sequence[Row[Any]]) -> None:
     codes: dict[UUID, str] = {}
     if job.per_bank:
         wanted = {row.bank_id for row in rows}
-        codes = {
-            row.id: row.code
-            for row in tx.rows(select(bank).where(bank.c.id.in_(wanted)))
-        }
+        codes = {row.id: row.code for row in tx.rows(select(bank).where(bank.c.id.in_(wanted)))}
     outbox.enqueue_many(
         tx,
         job_kind,

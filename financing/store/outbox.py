@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import text, update
 from sqlalchemy.dialects.postgresql import insert
 
+from financing.errors import Broken
 from financing.rules.jobs import BY_KIND, JOBS
 from financing.store.db import Tx
 from financing.store.tables import outbox
@@ -92,13 +93,14 @@ def enqueue_many(
     wait_s: float = 0,
 ) -> None:
     """Ask for many pieces of one kind in one statement: (key, bank, subject, args) each."""
-    assert kind in BY_KIND, kind
     rows = [
         {"kind": kind, "bank": bank, "key": key, "subject_id": subject_id, "args": args}
         for key, bank, subject_id, args in items
     ]
     if not rows:
         return
+    if kind not in BY_KIND:
+        raise Broken(f"no such kind of work: {kind}", where="rules/jobs.py")
     due = text("now() + make_interval(secs => :wait_s)").bindparams(wait_s=wait_s)
     tx.db.execute(
         insert(outbox).values(due=due).on_conflict_do_nothing(index_elements=["key"]),
@@ -108,13 +110,9 @@ def enqueue_many(
         tx.rings.update((kind, str(row["bank"])) for row in rows)
 
 
-def claim(
-    tx: Tx, kind: str, bank: str, me: str, *, lease_s: int, n: int = 100
-) -> list[Work]:
+def claim(tx: Tx, kind: str, bank: str, me: str, *, lease_s: int, n: int = 100) -> list[Work]:
     """Take due rows of a lane; a row that killed two workers is taken alone."""
-    rows = tx.rows(
-        CLAIM, {"kind": kind, "bank": bank, "me": me, "lease": lease_s, "n": n}
-    )
+    rows = tx.rows(CLAIM, {"kind": kind, "bank": bank, "me": me, "lease": lease_s, "n": n})
     return [Work(*row) for row in rows]
 
 
@@ -137,8 +135,14 @@ def later(
     error: str = "",
     failed: bool = True,
     park: bool = False,
+    unsent: bool = False,
 ) -> None:
-    """Give a row back, due again after so many seconds, or parked for the operator."""
+    """Give a row back, due again after so many seconds, or parked for the operator.
+
+    Args:
+        failed: counts as a failed try; False for work that merely waits.
+        unsent: no request took effect outside, so the next worker may send it.
+    """
     tx.db.execute(
         LATER,
         {
@@ -169,14 +173,3 @@ def due_lanes(tx: Tx) -> list[tuple[str, str]]:
         "errands": [job.kind for job in JOBS if job.per_bank],
     }
     return [(row.kind, row.bank) for row in tx.rows(LANES, kinds)]
-
-
-def live_count(tx: Tx) -> int:
-    """How many rows are neither done nor parked."""
-    return len(
-        tx.rows(
-            select(outbox.c.id)
-            .where(outbox.c.done.is_(None), outbox.c.parked.is_(None))
-            .limit(1001)
-        )
-    )

@@ -48,9 +48,7 @@ def _id() -> Column[Any]:
     return Column("id", Uuid, primary_key=True)
 
 
-def _ref(
-    name: str, target: str, *, null: bool = False, index: bool = True
-) -> Column[Any]:
+def _ref(name: str, target: str, *, null: bool = False, index: bool = True) -> Column[Any]:
     return Column(name, Uuid, ForeignKey(f"{target}.id"), nullable=null, index=index)
 
 
@@ -87,23 +85,17 @@ organisation = Table(
     metadata,
     _id(),
     _text("kind"),  # supplier, purchaser, bank, bureau, platform
-    _text(
-        "scheme"
-    ),  # CN-USCC, publisher's scheme, or 'name' where the record has only a name
+    _text("scheme"),  # CN-USCC, publisher's scheme, or 'name' where the record has only a name
     _text("identifier"),
     _text("name"),
     _text("name_key"),
     _text("code", null=True),  # short name in addresses: bank's webhook path
-    _text(
-        "size", null=True
-    ),  # micro, small, medium, large, as declared with the contract
+    _text("size", null=True),  # micro, small, medium, large, as declared with the contract
     _at("created_at", null=False),
     UniqueConstraint("kind", "scheme", "identifier"),
     UniqueConstraint("code"),
     Index(None, "name_key"),
-    CheckConstraint(
-        "kind IN ('supplier','purchaser','bank','bureau','platform')", name="kind"
-    ),
+    CheckConstraint("kind IN ('supplier','purchaser','bank','bureau','platform')", name="kind"),
 )
 
 login = Table(
@@ -288,9 +280,7 @@ check_result = Table(
     _text("source"),
     _json("remedy"),
     _at("at", null=False),
-    CheckConstraint(
-        "result IN ('pass','fail','unknown','not-applicable')", name="result"
-    ),
+    CheckConstraint("result IN ('pass','fail','unknown','not-applicable')", name="result"),
 )
 
 confirmation = Table(
@@ -384,9 +374,7 @@ bank = Table(
     _text("adapter"),
     _text("base_url"),
     Column("poll_interval_s", Integer, nullable=False),
-    Column(
-        "answer_days", Integer, nullable=False
-    ),  # promised working days to a decision
+    Column("answer_days", Integer, nullable=False),  # promised working days to a decision
     _text("answer_key_pem"),  # public key that signs the bank's answers (ES256)
     _text("cursor", null=True),
     _at("cursor_at"),
@@ -592,9 +580,7 @@ account_version = Table(
     Column("from_on", Date),
     Column("to_on", Date),
     _ref("locked_by", "application", null=True),
-    Column(
-        "is_holder_verified", Boolean, nullable=True
-    ),  # the account's bank says holder equal
+    Column("is_holder_verified", Boolean, nullable=True),  # the account's bank says holder equal
     *_state(),
     UniqueConstraint("contract_id", "n"),
     Index(
@@ -634,9 +620,7 @@ loan = Table(
     Column("signed_on", Date),
     Column("due_on", Date),
     Column("interest_from", Date),  # interest is accrued up to this day
-    Column(
-        "bank_settled_on", Date
-    ),  # the bank's word; settled needs our balances at 0 too
+    Column("bank_settled_on", Date),  # the bank's word; settled needs our balances at 0 too
     *_state(),
     UniqueConstraint("application_id"),
     CheckConstraint("drawn_fen >= 0 AND drawn_fen <= principal_fen", name="drawn"),
@@ -714,9 +698,7 @@ entry_source = Table(
     "entry_source",
     metadata,
     Column("entry_id", Uuid, ForeignKey("entry.id"), primary_key=True),
-    Column(
-        "statement_id", Uuid, ForeignKey("statement.id"), primary_key=True, index=True
-    ),
+    Column("statement_id", Uuid, ForeignKey("statement.id"), primary_key=True, index=True),
     _text("place"),
     Column("raw", LargeBinary, nullable=False),
 )
@@ -779,9 +761,7 @@ outbox = Table(
     _text("key"),
     Column("subject_id", Uuid, nullable=True),
     _json("args"),
-    Column(
-        "due", TIMESTAMP(timezone=True), nullable=False, server_default=text("now()")
-    ),
+    Column("due", TIMESTAMP(timezone=True), nullable=False, server_default=text("now()")),
     Column("token", Integer, nullable=False, server_default=text("0")),
     Column("attempt", Integer, nullable=False, server_default=text("0")),
     Column("died", Integer, nullable=False, server_default=text("0")),
@@ -892,11 +872,7 @@ INSERT_ONLY = (
 )
 
 for _kind, _steps in LIFECYCLES.items():
-    _words = sorted(
-        {word for step in _steps for word in (*step.before, step.after)} - {SAME, BORN}
-    )
+    _words = sorted({word for step in _steps for word in (*step.before, step.after)} - {SAME, BORN})
     metadata.tables[_kind].append_constraint(
-        CheckConstraint(
-            f"state IN ({', '.join(repr(word) for word in _words)})", name="state"
-        )
+        CheckConstraint(f"state IN ({', '.join(repr(word) for word in _words)})", name="state")
     )

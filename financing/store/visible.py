@@ -25,7 +25,6 @@ from financing.store.tables import (
     notice,
     offer,
     packet,
-    parked,
     payment,
     statement,
 )
@@ -39,9 +38,7 @@ def own(actor: Actor, name: str) -> ColumnElement[bool]:
     """The predicate of table `name` that holds for rows this actor may see."""
     if name == "notice":
         return (
-            true()
-            if actor.role == "system"
-            else notice.c.organisation_id == actor.organisation_id
+            true() if actor.role == "system" else notice.c.organisation_id == actor.organisation_id
         )
     if actor.role in SEES_ALL:
         return true()
@@ -69,9 +66,7 @@ def own(actor: Actor, name: str) -> ColumnElement[bool]:
     }
     for table, columns in through_contract.items():
         if name == table.name:
-            return exists().where(
-                contract.c.id == columns.contract_id, _own_contract(actor)
-            )
+            return exists().where(contract.c.id == columns.contract_id, _own_contract(actor))
     return false()
 
 
@@ -95,9 +90,7 @@ def _own_application(actor: Actor) -> ColumnElement[bool]:
     if actor.role == "supplier":
         return application.c.supplier_id == organisation
     if actor.role == "bank":
-        return (application.c.bank_id == organisation) & application.c.state.not_in(
-            NOT_YET_SENT
-        )
+        return (application.c.bank_id == organisation) & application.c.state.not_in(NOT_YET_SENT)
     return false()
 
 
@@ -131,9 +124,7 @@ def find(tx: Tx, name: str, row_id: UUID) -> Row[Any]:
 def find_locked(tx: Tx, name: str, row_id: UUID) -> Row[Any]:
     """One visible row, locked until the transaction ends."""
     table = metadata.tables[name]
-    row = tx.one(
-        visible(tx.actor, name).where(table.c.id == row_id).with_for_update(of=table)
-    )
+    row = tx.one(visible(tx.actor, name).where(table.c.id == row_id).with_for_update(of=table))
     if row is None:
         raise NotFound(f"no such {name.replace('_', ' ')}", where=name)
     return row

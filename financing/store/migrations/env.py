@@ -7,8 +7,6 @@ from alembic import context
 from financing.store.tables import metadata
 
 connection = context.config.attributes["connection"]
-context.configure(
-    connection=connection, target_metadata=metadata, transaction_per_migration=True
-)
+context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)
 with context.begin_transaction():
     context.run_migrations()

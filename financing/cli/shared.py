@@ -1,0 +1,86 @@
+"""What verbs share: the store of this command, its language, and the two ways of output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import click
+
+from financing import embedded, settings, work
+from financing.context import Context
+from financing.errors import Conflict
+from financing.store import migrate
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+STATEMENT_TIMEOUT_S = 600  # an import or a full check may take its time
+
+
+def options(command: F) -> F:
+    """The options of every verb: --json and --lang."""
+    command = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(
+        command
+    )
+    return click.option(
+        "--lang",
+        type=click.Choice(["zh", "en"]),
+        default=_language,
+        help="Language of what people read (default: from LANG).",
+    )(command)
+
+
+def _language() -> str:
+    import os  # noqa: PLC0415  LANG is the terminal's, not a setting of ours
+
+    return "zh" if os.environ.get("LANG", "").lower().startswith("zh") else "en"
+
+
+def emit(document: Any) -> None:
+    """Print the one JSON document of a verb."""
+    click.echo(json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str))
+
+
+def say(text: str = "") -> None:
+    """Print a line for people."""
+    click.echo(text)
+
+
+def progress(text: str) -> None:
+    """Print a line about the work under way, on stderr."""
+    click.echo(text, err=True)
+
+
+@contextmanager
+def opened() -> Iterator[Context]:
+    """The context of this command; an embedded store is started, migrated, and stopped again.
+
+    Raises:
+        Conflict: a store of the operator's own is not at this code's schema.
+        Unreachable: a store cannot be reached or started.
+    """
+    known = settings.from_environment()
+    with embedded.stores(known) as stores:
+        given = replace(known, database_url=stores.database_url, redis_url=stores.redis_url)
+        ctx = Context.open(given, statement_timeout_s=STATEMENT_TIMEOUT_S)
+        if known.database_url is None:
+            migrate.migrate(ctx.engine)
+        elif migrate.current(ctx.engine) != migrate.HEAD:
+            raise Conflict(
+                "the database is not at the schema of this release",
+                where="DATABASE_URL",
+                remedy="Run `financing migrate` first.",
+            )
+        try:
+            yield ctx
+        finally:
+            ctx.engine.dispose()
+
+
+def follow_up(ctx: Context) -> None:
+    """Do the local work that a verb left behind, unless a worker lives that does it."""
+    if not work.worker_lives(ctx):
+        work.run_due(ctx, errands=False)
