@@ -88,3 +88,9 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         live=_choice(environment, "FINANCING_LIVE", ("0", "1"), "0") == "1",
         real_data=Path(environment.get("FINANCING_REAL_DATA", "../shared/data")),
     )
+
+
+def terminal_language(environment: Mapping[str, str] | None = None) -> str:
+    """Language of a person at a terminal, `zh` or `en`, from LANG."""
+    environment = os.environ if environment is None else environment
+    return "zh" if environment.get("LANG", "").lower().startswith("zh") else "en"

@@ -28,15 +28,9 @@ def options(command: F) -> F:
     return click.option(
         "--lang",
         type=click.Choice(["zh", "en"]),
-        default=_language,
+        default=settings.terminal_language,
         help="Language of what people read (default: from LANG).",
     )(command)
-
-
-def _language() -> str:
-    import os  # noqa: PLC0415  LANG is the terminal's, not a setting of ours
-
-    return "zh" if os.environ.get("LANG", "").lower().startswith("zh") else "en"
 
 
 def emit(document: Any) -> None:
