@@ -43,12 +43,8 @@ class Context:
             Invalid: no database is set.
         """
         if settings.database_url is None:
-            raise Invalid(
-                "no database is set", where="DATABASE_URL", remedy="Set DATABASE_URL."
-            )
-        engine = db.open_engine(
-            settings.database_url, statement_timeout_s=statement_timeout_s
-        )
+            raise Invalid("no database is set", where="DATABASE_URL", remedy="Set DATABASE_URL.")
+        engine = db.open_engine(settings.database_url, statement_timeout_s=statement_timeout_s)
         return cls(engine, settings, Keys.open(settings.keys), ring)
 
     @contextmanager
@@ -73,6 +69,4 @@ class Context:
                 code = getattr(problem.orig, "sqlstate", None)
                 if code not in ("40001", "40P01", "55P03"):
                     raise
-        raise Limited(
-            "others are changing the same records", retry_after_s=1, remedy="Try again."
-        )
+        raise Limited("others are changing the same records", retry_after_s=1, remedy="Try again.")

@@ -21,12 +21,12 @@ from bank_adapters.port import (
     Cancellation,
     Case,
     Garbled,
-    Money,
     NotSent,
     OutcomeUnknown,
     Party,
     PollQuery,
     Receipt,
+    Status,
     Submission,
     Throttled,
     Unavailable,
@@ -55,7 +55,7 @@ from financing.store.tables import (
 from financing.store.visible import find, find_locked
 from financing.values import canonical, ids
 from financing.values.ids import new_id
-from financing.values.money import show_money
+from financing.values.money import Money, show_money
 from financing.values.times import wall_now
 
 CONSENT_VERSION = "consent/1"
@@ -359,8 +359,8 @@ def _submit_failed(ctx: Context, row: Row[Any], works: Sequence[Work], problem: 
         if isinstance(problem, AuthFailed):
             banks.stop(tx, row.id, str(problem), wall_now())
         wait = 5.0
-        if isinstance(problem, Unavailable | Throttled) and problem.retry_after:
-            wait = problem.retry_after
+        if isinstance(problem, Unavailable | Throttled) and problem.retry_after_s:
+            wait = problem.retry_after_s
         # Nothing was taken: the same request id goes again, and nobody has to be asked.
         parkable = not isinstance(problem, NotSent | Unavailable | Throttled | AuthFailed)
         for work in works:
@@ -407,7 +407,7 @@ def ask_due(ctx: Context, bank_code: str, works: Sequence[Work]) -> None:
                 application=ids.show("ap", case.id),
                 bank_reference=case.bank_reference,
                 loan_reference=None,
-                status="unknown",
+                status=Status.UNKNOWN,
             )
             for case in asking.values()
         ],

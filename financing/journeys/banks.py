@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from bank_adapters.call import BankConfig, Call, Exchange
-from bank_adapters.port import Adapter
+from bank_adapters.call import Call
+from bank_adapters.port import Adapter, BankConfig, Exchange
 from sqlalchemy import Row, insert, select, update
 
 from bank_adapters import registry
@@ -121,16 +121,16 @@ def line(ctx: Context, row: Row[Any], verb: str) -> tuple[Adapter, Call]:
                     method=exchange.method,
                     path=exchange.path,
                     status=exchange.status,
-                    elapsed_ms=exchange.elapsed_ms,
-                    bytes_out=exchange.bytes_out,
-                    bytes_in=exchange.bytes_in,
-                    error=exchange.error,
-                    at=wall_now(),
+                    elapsed_ms=exchange.ms,
+                    bytes_out=exchange.sent_bytes,
+                    bytes_in=exchange.received_bytes,
+                    error=None if exchange.outcome == "ok" else exchange.outcome,
+                    at=exchange.at,
                 )
             )
 
     call = Call(
-        config=BankConfig(name=row.code, base_url=row.base_url),
+        config=BankConfig(name=row.code, adapter=row.adapter, base_url=row.base_url),
         sign=ctx.keys.sign_request,
         verify=lambda body, signature: jws.verify_detached(body, signature, row.answer_key_pem),
         now=wall_now,

@@ -21,20 +21,24 @@ from uuid import UUID, uuid5
 
 from bank_adapters.port import (
     Acceptance,
+    AuthFailed,
     BankError,
     Case,
-    Money,
+    NotSent,
     Offer,
     PollQuery,
     Receipt,
     Report,
+    Status,
+    Throttled,
+    Unavailable,
 )
 from sqlalchemy import Row, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from financing import words
 from financing.context import Context
-from financing.errors import Conflict
+from financing.errors import Conflict, Invalid
 from financing.journeys import allocation, banks, claims
 from financing.journeys.outcome import Outcome
 from financing.store import ledger, outbox
@@ -51,8 +55,9 @@ from financing.store.tables import (
     offer,
 )
 from financing.store.visible import find
-from financing.values import canonical, ids
+from financing.values import ids, strict_json
 from financing.values.ids import new_id
+from financing.values.money import Money
 from financing.values.times import rfc3339
 
 Hold = Callable[[str], Outcome]
@@ -75,15 +80,11 @@ def take_offer(tx: Tx, case: Row[Any], terms: Offer) -> Outcome:
     if not 0 < terms.amount.fen <= case.amount_fen or terms.amount.currency != case.currency:
         return Outcome("held", "the offer's amount is not within what was applied for")
     _end_open_offer(tx, case.id, "replace")
-    shape = offer_object(case.id, terms)
     create(
         tx,
         "offer",
         "make",
-        facts={
-            "application": case.id,
-            "digest": canonical.digest(canonical.dumps(shape)),
-        },
+        facts={"application": case.id, "digest": terms.digest},
         application_id=case.id,
         reference=terms.reference,
         revision=terms.revision,
@@ -91,11 +92,11 @@ def take_offer(tx: Tx, case: Row[Any], terms: Offer) -> Outcome:
         currency=terms.amount.currency,
         rate_bp=terms.rate_bp,
         day_basis=terms.day_basis,
-        tenor_days=terms.tenor_days,
+        tenor_days=terms.tenor_days or _days_to(tx, terms),
         repayment=terms.repayment,
-        fees_fen=sum(fee.fen for fee in terms.fees),
-        terms=shape,
-        digest=canonical.digest(canonical.dumps(shape)),
+        fees_fen=sum(fee.amount.fen for fee in terms.fees if fee.payer == "supplier"),
+        terms=strict_json.loads(terms.canonical),
+        digest=terms.digest,
         valid_until=terms.valid_until,
         made_at=tx.now,
     )
@@ -110,21 +111,10 @@ def take_offer(tx: Tx, case: Row[Any], terms: Offer) -> Outcome:
     return Outcome("applied")
 
 
-def offer_object(application_id: UUID, terms: Offer) -> dict[str, Any]:
-    """The canonical offer; its digest is what a supplier accepts."""
-    return {
-        "application": ids.show("ap", application_id),
-        "reference": terms.reference,
-        "revision": terms.revision,
-        "amount": {"fen": terms.amount.fen, "currency": terms.amount.currency},
-        "rate_bp": terms.rate_bp,
-        "day_basis": terms.day_basis,
-        "tenor_days": terms.tenor_days,
-        "repayment": terms.repayment,
-        "fees": [{"code": fee.code, "fen": fee.fen, "due": fee.due} for fee in terms.fees],
-        "conditions": [{"code": item.code, "text": item.text} for item in terms.conditions],
-        "valid_until": rfc3339(terms.valid_until),
-    }
+def _days_to(tx: Tx, terms: Offer) -> int:
+    if terms.matures_on is None:
+        raise Invalid("an offer names neither a term nor a day", where="/offer/tenor_days")
+    return (terms.matures_on - tx.today).days
 
 
 def _end_open_offer(tx: Tx, application_id: UUID, event: str) -> bool:
@@ -224,6 +214,7 @@ def accept_due(ctx: Context, bank_code: str, works: Sequence[Work]) -> None:
                     application,
                     offer.c.id.label("offer_id"),
                     offer.c.reference.label("offer_reference"),
+                    offer.c.revision.label("offer_revision"),
                     offer.c.digest.label("offer_digest"),
                     offer.c.amount_fen.label("offer_fen"),
                 )
@@ -270,6 +261,7 @@ def accept_due(ctx: Context, bank_code: str, works: Sequence[Work]) -> None:
             application=ids.show("ap", pairs[work.subject_id].id),
             bank_reference=pairs[work.subject_id].bank_reference,
             offer_reference=pairs[work.subject_id].offer_reference,
+            offer_revision=pairs[work.subject_id].offer_revision,
             offer_digest=pairs[work.subject_id].offer_digest,
             amount=Money(pairs[work.subject_id].offer_fen, pairs[work.subject_id].currency),
             step=None,
@@ -280,12 +272,7 @@ def accept_due(ctx: Context, bank_code: str, works: Sequence[Work]) -> None:
     try:
         receipts = {r.request_id: r for r in adapter.accept(call, items)}
     except BankError as problem:
-        sure = problem.__class__.__name__ in (
-            "NotSent",
-            "Unavailable",
-            "Throttled",
-            "AuthFailed",
-        )
+        sure = isinstance(problem, NotSent | Unavailable | Throttled | AuthFailed)
         with ctx.begin() as tx:
             for work in sending:
                 outbox.later(
@@ -324,7 +311,7 @@ def _as_case(pair: Row[Any]) -> Case:
         application=ids.show("ap", pair.id),
         bank_reference=pair.bank_reference,
         loan_reference=None,
-        status="offered",
+        status=Status.OFFERED,
     )
 
 
@@ -459,7 +446,7 @@ def bank_repaid(tx: Tx, case: Row[Any], item: Report, hold: Hold) -> Outcome:
             amount_fen=item.money.fen,
             principal_fen=item.split.principal_fen,
             interest_fen=item.split.interest_fen,
-            fees_fen=item.split.fees_fen,
+            fees_fen=item.split.fee_fen + item.split.penalty_fen,
             on=item.on or tx.today,
         )
         .on_conflict_do_nothing(index_elements=["loan_id", "flow_reference"])

@@ -220,6 +220,4 @@ def step(kind: str, event: str, state: str) -> Step | None:
 
 def possible(kind: str, state: str) -> tuple[str, ...]:
     """Events that may happen in this state, in table order."""
-    return tuple(
-        dict.fromkeys(row.event for row in LIFECYCLES[kind] if state in row.before)
-    )
+    return tuple(dict.fromkeys(row.event for row in LIFECYCLES[kind] if state in row.before))
