@@ -54,9 +54,9 @@ def bell(redis_url: str | None) -> Ring:
     """
     if redis_url is None:
         return lambda _kind, _bank: None
-    from redis import Redis, RedisError  # noqa: PLC0415  only web and worker hold a bell
-    from rq import Queue  # noqa: PLC0415
-    from rq.serializers import JSONSerializer  # noqa: PLC0415
+    from redis import Redis, RedisError
+    from rq import Queue
+    from rq.serializers import JSONSerializer
 
     redis = Redis.from_url(redis_url, socket_timeout=1, socket_connect_timeout=1)
     bells = Queue(QUEUE, connection=redis, serializer=JSONSerializer)
@@ -94,9 +94,9 @@ def serve(ctx: Context, redis_url: str | None) -> None:
 
 
 def _hear(redis_url: str) -> None:
-    from redis import Redis, RedisError  # noqa: PLC0415
-    from rq import SimpleWorker  # noqa: PLC0415
-    from rq.serializers import JSONSerializer  # noqa: PLC0415
+    from redis import Redis, RedisError
+    from rq import SimpleWorker
+    from rq.serializers import JSONSerializer
 
     redis = Redis.from_url(redis_url, socket_timeout=None)
     while True:
@@ -167,7 +167,7 @@ class _Lanes:
 def _silencer(redis_url: str | None) -> Ring:
     if redis_url is None:
         return lambda _kind, _bank: None
-    from redis import Redis, RedisError  # noqa: PLC0415
+    from redis import Redis, RedisError
 
     redis = Redis.from_url(redis_url, socket_timeout=1, socket_connect_timeout=1)
 
@@ -257,8 +257,8 @@ def run_lane(ctx: Context, kind: str, bank: str, me: str) -> int:
         for work in works:
             if work.died >= DEADLY:
                 outbox.later(tx, work, 0, error="kills-worker", park=True)
-    healthy = [work for work in works if work.died < 2]  # noqa: PLR2004
-    poisoned = [work for work in works if 2 <= work.died < DEADLY]  # noqa: PLR2004
+    healthy = [work for work in works if work.died < 2]
+    poisoned = [work for work in works if 2 <= work.died < DEADLY]
     do = _local if job.nature == "local" else _errand
     for batch in ([healthy] if healthy else []) + [[work] for work in poisoned]:
         do(ctx, job, bank, batch)
@@ -308,7 +308,7 @@ def give_back(ctx: Context, job: Job, work: Work, problem: BaseException) -> Non
     definite = isinstance(problem, Invalid | NotFound)
     park = definite or work.attempt + 1 >= job.attempts
     error = f"{type(problem).__name__}: {problem}"
-    seconds = random.uniform(0, min(6 * 3600, 5 * 2**work.attempt))  # noqa: S311  jitter
+    seconds = random.uniform(0, min(6 * 3600, 5 * 2**work.attempt))
     level_known = isinstance(problem, FinancingError)
     log.note(
         "work.parked" if park else "work.later",

@@ -46,7 +46,7 @@ def migrate(as_json: bool, lang: str) -> None:
 def web(port: int, host: str, workers: int) -> None:
     """Answer pages, API, and webhooks until stopped."""
     _served()
-    os.execvp(  # noqa: S606  the web server takes this process over
+    os.execvp(
         "gunicorn",
         [
             "gunicorn",
@@ -54,7 +54,7 @@ def web(port: int, host: str, workers: int) -> None:
             f"--workers={workers}",
             "--threads=4",
             f"--bind={host}:{port}",
-            "--worker-tmp-dir=/dev/shm",  # noqa: S108  gunicorn's heartbeat files
+            "--worker-tmp-dir=/dev/shm",
             "--no-control-socket",
             "--graceful-timeout=10",
             "--limit-request-line=8190",

@@ -36,8 +36,8 @@ def migrate(engine: Engine) -> bool:
             remedy="Run the release that made it, or a newer one.",
         )
     # Alembic takes over a second to import: only where there is something to do.
-    from alembic import command  # noqa: PLC0415
-    from alembic.config import Config  # noqa: PLC0415
+    from alembic import command
+    from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
