@@ -15,4 +15,5 @@ depends_on = None
 def upgrade() -> None:
     here = Path(__file__).parent
     for name in ("0001_tables.sql", "0001_guards.sql"):
-        op.get_bind().exec_driver_sql((here / name).read_text(encoding="utf-8"))
+        sql = (here / name).read_text(encoding="utf-8")
+        op.get_bind().exec_driver_sql(sql.replace("%", "%%"))  # a percent sign is no placeholder
