@@ -54,11 +54,6 @@ CONTRACT = (
         SAME,
     ),
     Step("became_financeable", ("signed", "performing", "accepted"), SAME, ("tell",)),
-    Step(
-        "reached_by_ledger",
-        ("awarded", "signed", "performing", "accepted", "paid", "terminated"),
-        SAME,
-    ),
 )
 
 CONFIRMATION = (
