@@ -21,9 +21,7 @@ class MissingWord(KeyError):
     """A key, language, or placeholder that the table does not have: a mistake of ours."""
 
 
-def _leaves(
-    table: dict[str, object], prefix: str, source: str
-) -> dict[str, dict[str, str]]:
+def _leaves(table: dict[str, object], prefix: str, source: str) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     here = {k: v for k, v in table.items() if isinstance(v, str)}
     if here:
@@ -47,17 +45,27 @@ def words() -> Mapping[str, Mapping[str, str]]:
     for path in sorted(Path(__file__).parent.glob("*.toml")):
         entries = _leaves(tomllib.loads(path.read_text("utf-8")), "", path.name)
         if twice := entries.keys() & table.keys():
-            raise MissingWord(
-                f"{path.name}: already defined elsewhere: {sorted(twice)}"
-            )
+            raise MissingWord(f"{path.name}: already defined elsewhere: {sorted(twice)}")
         table.update(entries)
     return table
 
 
-def _value(value: Named, lang: str) -> str | int:
+def value_of(value: Named, lang: str) -> str | int:
     if isinstance(value, Mapping):
         return value[lang]
     return value(lang) if callable(value) else value
+
+
+def form(key: str, lang: str, n: object = None) -> str:
+    """The words of a key as they stand in the table, placeholders unfilled.
+
+    Raises:
+        MissingWord: unknown key or language.
+    """
+    entry = words().get(key)
+    if entry is None or lang not in LANGUAGES:
+        raise MissingWord(f"{key} ({lang})")
+    return entry["one"] if lang == "en" and n == 1 and "one" in entry else entry[lang]
 
 
 def t(key: str, lang: str, **named: Named) -> str:
@@ -66,19 +74,13 @@ def t(key: str, lang: str, **named: Named) -> str:
     Raises:
         MissingWord: unknown key or language, or a placeholder without its value.
     """
-    entry = words().get(key)
-    if entry is None or lang not in LANGUAGES:
-        raise MissingWord(f"{key} ({lang})")
-    form = (
-        entry["one"]
-        if lang == "en" and named.get("n") == 1 and "one" in entry
-        else entry[lang]
-    )
     try:
-        return form.format_map(
-            {name: _value(value, lang) for name, value in named.items()}
+        return form(key, lang, named.get("n")).format_map(
+            {name: value_of(value, lang) for name, value in named.items()}
         )
     except KeyError as missing:
+        if isinstance(missing, MissingWord):
+            raise
         raise MissingWord(f"{key} needs the placeholder {missing}") from missing
 
 
