@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from bank_adapters.port import BankError, Delivery, Echo, PollQuery, Receipt, Report
 from sqlalchemy import Row, select, update
 
 from bank_adapters import registry
+from bank_adapters.port import BankError, Delivery, Echo, PollQuery, Receipt, Report
 from financing.context import Context
 from financing.errors import Conflict, Invalid, NotFound, Unreadable
 from financing.evidence import webhook_signature

@@ -15,6 +15,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
+from sqlalchemy import Row, insert, select, update
+
 from bank_adapters.port import (
     AuthFailed,
     BankError,
@@ -31,20 +33,16 @@ from bank_adapters.port import (
     Throttled,
     Unavailable,
 )
-from sqlalchemy import Row, insert, select, update
-
 from financing import words
 from financing.context import Context
-from financing.errors import Conflict, Invalid, NotFound
+from financing.errors import Conflict, Invalid
 from financing.journeys import answers, banks, packets, verification
 from financing.store import outbox
 from financing.store.db import Tx
 from financing.store.move import create, move
 from financing.store.outbox import Work
 from financing.store.tables import (
-    account_version,
     application,
-    bank,
     consent,
     contract,
     offer,
@@ -146,7 +144,7 @@ def _chosen_products(
                 )
             )
             continue
-        most = verification.capacity(tx, row.id, chosen).result_fen
+        most = verification.capacity(tx, row.id, chosen).fen
         if not chosen.min_fen <= amount_fen <= most:
             faults.append(
                 (

@@ -14,10 +14,10 @@ from typing import Any
 from uuid import UUID
 
 from bank_adapters.call import Call
-from bank_adapters.port import Adapter, BankConfig, Exchange
 from sqlalchemy import Row, insert, select, update
 
 from bank_adapters import registry
+from bank_adapters.port import Adapter, BankConfig, Exchange
 from financing.context import Context
 from financing.errors import NotFound
 from financing.evidence import jws

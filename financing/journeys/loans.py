@@ -19,6 +19,9 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
+from sqlalchemy import Row, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+
 from bank_adapters.port import (
     Acceptance,
     AuthFailed,
@@ -33,9 +36,6 @@ from bank_adapters.port import (
     Throttled,
     Unavailable,
 )
-from sqlalchemy import Row, select
-from sqlalchemy.dialects.postgresql import insert as upsert
-
 from financing import words
 from financing.context import Context
 from financing.errors import Conflict, Invalid
