@@ -1,0 +1,248 @@
+"""What a procurement record says about one contract, in our terms; nothing guessed.
+
+A field that the record does not hold is None (or empty), and a field that it holds in a form that
+cannot be read is None too and named in `unread`: a check then answers unknown, and the packet
+says so. Amounts are minor units of the contract's currency unless a field of its own says other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import date, datetime
+from functools import cache
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from financing.values import canonical
+from financing.values.text import name_key, number_key
+from financing.values.times import parse_date, parse_instant, rfc3339
+
+BY_NAME = "name"  # scheme of a party of whom the record holds no number
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """A purchaser, supplier, or payer.
+
+    Args:
+        scheme: register of the identifier (`CN-USCC`), `publisher:X` for a publisher's own
+            numbering, or `name` where only a name is known.
+        identifier: number in that register; for `name`, the publisher and the compared name.
+        size: `micro`, `small`, `medium`, `large`, `sme`, as declared with the contract, or empty.
+    """
+
+    scheme: str
+    identifier: str
+    name: str
+    size: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AwardFacts:
+    """The award (中标结果) under which the contract was signed.
+
+    Args:
+        link: `named` by the contract, or the `only` award of the record.
+    """
+
+    id: str
+    link: str
+    status: str
+    title: str
+    issued_on: date | None
+    amount_fen: int | None
+    currency: str | None
+    suppliers: tuple[Party, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MilestoneFacts:
+    """A milestone (付款节点): part of the price with its condition and due date."""
+
+    code: str
+    title: str
+    amount_fen: int | None
+    retention_fen: int | None
+    advance_fen: int | None
+    due_on: date | None
+    delivered_on: date | None
+    accepted_on: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFacts:
+    """A payment (支付) that the publisher reports; `currency` may differ from the contract's."""
+
+    code: str
+    amount_fen: int
+    currency: str
+    paid_on: date | None
+    payer: str
+    payee: str
+    payee_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentFacts:
+    """A document of the contract; `digest` is `sha-256:<hex>` of its bytes, or empty."""
+
+    id: str
+    kind: str
+    title: str
+    url: str
+    digest: str
+    published_on: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class DesignatedAccountFacts:
+    """The account (指定账户) that the contract names; not yet confirmed by anybody."""
+
+    holder: str
+    bank_name: str
+    cnaps: str
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContractFacts:
+    """One contract as of one release.
+
+    Args:
+        publisher: OCDS prefix, or the publisher's site or name.
+        released_at: of the newest release that counts; None where the publisher gave none.
+        number: as people write it.
+        award_id: as the contract names it, empty where it names none.
+        signatories: `purchaser`, `supplier`: who has signed, as far as the record says.
+        direct: bought without competition: no award is to be expected.
+        secret: None where the record does not say.
+        retention_fen: part of the price withheld until `retention_until`.
+        late_rate_bp: agreed yearly rate of late interest.
+        unread: `pointer: reason` of each field that was there and could not be read.
+    """
+
+    publisher: str
+    ocid: str
+    release_id: str
+    released_at: datetime | None
+    number: str
+    title: str
+    status: str
+    amount_fen: int | None
+    currency: str
+    amount_in_words: str
+    purchaser: Party
+    supplier: Party
+    award_id: str
+    award: AwardFacts | None
+    direct: bool
+    budget_line: str
+    budget_fen: int | None
+    budget_currency: str | None
+    signed_on: date | None
+    signatories: tuple[str, ...]
+    starts_on: date | None
+    ends_on: date | None
+    filed_on: date | None
+    filing_receipt: str
+    announced_on: date | None
+    announcement_url: str
+    announcement_digest: str
+    secret: bool | None
+    delivered_on: date | None
+    accepted_on: date | None
+    acceptance_digest: str
+    inspection_ends_on: date | None
+    payment_days: int | None
+    payment_start: str
+    late_rate_bp: int | None
+    retention_fen: int | None
+    retention_bp: int | None
+    retention_until: date | None
+    advance_fen: int | None
+    sme_declared: str
+    sme_declared_on: date | None
+    assignable: bool | None
+    account: DesignatedAccountFacts | None
+    milestones: tuple[MilestoneFacts, ...]
+    payments: tuple[PaymentFacts, ...]
+    documents: tuple[DocumentFacts, ...]
+    unread: tuple[str, ...]
+
+
+def identity(facts: ContractFacts) -> str:
+    """The contract's identity (合同身份), the same through all its versions: 64 hex digits.
+
+    Source: rulebook, contract identity: SHA-256 over the canonical JSON of publisher, number,
+        purchaser, supplier, and award, each normalised.
+    """
+    named = {
+        "publisher": facts.publisher,
+        "number": number_key(facts.number),
+        "purchaser": _party_key(facts.purchaser),
+        "supplier": _party_key(facts.supplier),
+        "award": number_key(facts.award_id or (facts.award.id if facts.award else "")),
+    }
+    return canonical.digest_of(named).removeprefix("sha-256:")
+
+
+def _party_key(party: Party) -> str:
+    return f"{party.scheme.upper()}:{name_key(party.identifier).upper()}"
+
+
+def substance(facts: ContractFacts) -> dict[str, Any]:
+    """What is compared to tell a new version: everything but which release said it."""
+    known = to_json(facts)
+    del known["release_id"], known["released_at"]
+    return known
+
+
+def to_json(facts: ContractFacts) -> dict[str, Any]:
+    """The facts as canonical JSON holds them: ISO dates, RFC 3339 instants, whole numbers."""
+    return {field.name: _plain(getattr(facts, field.name)) for field in fields(facts)}
+
+
+def from_json(known: Mapping[str, Any]) -> ContractFacts:
+    """The facts from what `to_json` wrote."""
+    return _read(ContractFacts, known)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    return value
+
+
+def _read(kind: type[Value], known: Mapping[str, Any]) -> Value:
+    return kind(**{name: _typed(hint, known[name]) for name, hint in _hints(kind).items()})
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    if get_origin(hint) in (Union, UnionType):
+        hint = next(arm for arm in get_args(hint) if arm is not type(None))
+    if get_origin(hint) is tuple:
+        inner = get_args(hint)[0]
+        return tuple(_typed(inner, item) for item in value)
+    if hint is datetime:
+        return parse_instant(value)
+    if hint is date:
+        return parse_date(value)
+    if is_dataclass(hint) and isinstance(hint, type):
+        return _read(hint, value)
+    return value
