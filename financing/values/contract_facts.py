@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, datetime
-from functools import cache
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -131,7 +130,7 @@ class ContractFacts:
     number: str
     title: str
     status: str
-    amount_fen: int | None
+    amount_fen: int
     currency: str
     amount_in_words: str
     purchaser: Party
@@ -223,12 +222,7 @@ def _plain(value: Any) -> Any:
 
 
 def _read(kind: type[Value], known: Mapping[str, Any]) -> Value:
-    return kind(**{name: _typed(hint, known[name]) for name, hint in _hints(kind).items()})
-
-
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
+    return kind(**{name: _typed(hint, known[name]) for name, hint in _HINTS[kind].items()})
 
 
 def _typed(hint: Any, value: Any) -> Any:
@@ -246,3 +240,17 @@ def _typed(hint: Any, value: Any) -> Any:
     if is_dataclass(hint) and isinstance(hint, type):
         return _read(hint, value)
     return value
+
+
+_HINTS = {
+    kind: get_type_hints(kind)
+    for kind in (
+        ContractFacts,
+        Party,
+        AwardFacts,
+        MilestoneFacts,
+        PaymentFacts,
+        DocumentFacts,
+        DesignatedAccountFacts,
+    )
+}
