@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from typing import ClassVar, Literal, Protocol
+from typing import Literal, Protocol
 
 from financing.errors import FinancingError
 from financing.values.money import Money
@@ -188,7 +188,7 @@ class Offer:
         rate_bp: basis points a year as decimal text, `435` is 4.35 %.
         rate_kind: `fixed` or `floating`; then `benchmark` and `spread_bp` say of what.
         day_basis: `ACT/360`, `ACT/365`, or `30E/360`.
-        tenor_days: days from drawdown; one of this and `matures_on` is given.
+        tenor_days: days from signing; one of this and `matures_on` is given.
         repayment: e.g. `on_contract_payment` (回款即还) or `bullet`.
         prepayment: fee in words, or None.
         penalty_bp: basis points a year on what is overdue, as decimal text.
@@ -277,7 +277,8 @@ class Report:
         bank_event_id: the same in poll and event, where the bank has one.
         sequence: the bank's count per application; orders reports, times never do.
         money: contracted, disbursed, or repaid amount; of `settled` and `overdue` what is left.
-        on: the bank's civil date of what happened; of `contracted` the day the loan is due.
+        on: the bank's civil date of what happened; of `contracted` the day of signing.
+        due_on: of `contracted`, the day by which the loan is to be repaid.
         flow_reference: the bank's reference of the money movement: names one draw or repayment.
         next_step: the bank's acceptance takes several calls; `accept` again with this step.
         raw: the bank's bytes that said so, canonical JSON of the item.
@@ -465,12 +466,19 @@ class Call(Protocol):
 
     def now(self) -> datetime: ...
 
+    def renewed(self) -> Call:
+        """The same line for one more verb: its deadline starts now."""
+        ...
+
 
 class Adapter(Protocol):
     """One bank protocol. A class without state; found by entry point `financing.bank_adapters`."""
 
-    name: ClassVar[str]
-    capabilities: ClassVar[Capabilities]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def capabilities(self) -> Capabilities: ...
 
     def submit(self, call: Call, items: Sequence[Submission]) -> Sequence[Receipt]:
         """Hand over applications; one receipt per item, any order."""
