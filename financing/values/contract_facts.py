@@ -242,7 +242,7 @@ def _typed(hint: Any, value: Any) -> Any:
     return value
 
 
-_HINTS = {
+_HINTS: Mapping[type[Any], dict[str, Any]] = {
     kind: get_type_hints(kind)
     for kind in (
         ContractFacts,

@@ -47,13 +47,7 @@ def loads(
             remedy="send the document as UTF-8",
         ) from error
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_unique,
-            parse_constant=_no_constant,
-            parse_float=_decimal,
-            parse_int=_big_int if big_ints else _int,
-        )
+        value = decoder(big_ints=big_ints).decode(text)
     except json.JSONDecodeError as error:
         raise Unreadable(
             f"not JSON: {error.msg}",
@@ -66,11 +60,22 @@ def loads(
     return value  # type: ignore[no-any-return]  # json is untyped; the walk has seen every value
 
 
+def decoder(*, big_ints: bool = False) -> json.JSONDecoder:
+    """The same strictness for a reader that walks a longer text value by value.
+
+    It refuses keys twice, NaN, and numbers out of range; depth and characters are its caller's.
+    """
+    return json.JSONDecoder(
+        object_pairs_hook=_unique,
+        parse_constant=_no_constant,
+        parse_float=_decimal,
+        parse_int=_big_int if big_ints else _int,
+    )
+
+
 def pointer(parts: tuple[str | int, ...]) -> str:
     """A JSON pointer from the keys and indexes that lead to a value. Source: RFC 6901."""
-    return "".join(
-        "/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts
-    )
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
 def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
@@ -94,9 +99,7 @@ def _no_constant(name: str) -> NoReturn:
 def _decimal(text: str) -> Decimal:
     number = Decimal(text) if len(text) <= _LONGEST_NUMBER else None
     if number is None or abs(number.adjusted()) > _LARGEST_EXPONENT:
-        raise Unreadable(
-            f"number {text[:24]}… out of range", remedy="send a smaller number"
-        )
+        raise Unreadable(f"number {text[:24]}… out of range", remedy="send a smaller number")
     return number
 
 
@@ -112,16 +115,12 @@ def _int(text: str) -> int:
 
 def _big_int(text: str) -> int:
     if len(text) > _LONGEST_NUMBER:
-        raise Unreadable(
-            f"number {text[:24]}… out of range", remedy="send a smaller number"
-        )
+        raise Unreadable(f"number {text[:24]}… out of range", remedy="send a smaller number")
     return int(text)
 
 
 def _too_deep(max_depth: int) -> Unreadable:
-    return Unreadable(
-        f"nested deeper than {max_depth} levels", remedy="send a flatter document"
-    )
+    return Unreadable(f"nested deeper than {max_depth} levels", remedy="send a flatter document")
 
 
 def _walk(value: Json, max_depth: int) -> None:
@@ -145,9 +144,7 @@ def _walk(value: Json, max_depth: int) -> None:
 
 def _check_text(text: str, path: tuple[str | int, ...]) -> None:
     if "\x00" in text:
-        raise Unreadable(
-            "U+0000 in text", where=pointer(path), remedy="remove the character"
-        )
+        raise Unreadable("U+0000 in text", where=pointer(path), remedy="remove the character")
     if not text.isascii():
         try:
             text.encode("utf-8")
