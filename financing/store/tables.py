@@ -29,7 +29,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 
 from financing.rules.lifecycles import BORN, LIFECYCLES, SAME
 
@@ -661,7 +661,8 @@ statement = Table(
     _ref("account_id", "bank_account"),
     _text("format"),
     _text("message_id"),
-    _text("sequence", null=True),
+    _text("account_type", default=""),  # sub-accounts may share one number
+    _text("sequence", null=True),  # the bank's number of the statement, with its year
     _fen("opening_fen", null=True),
     _fen("closing_fen", null=True),
     Column("opening_on", Date),
@@ -669,6 +670,7 @@ statement = Table(
     _text("currency"),
     Column("lines", Integer, nullable=False),
     Column("holds", Boolean, nullable=True),
+    _json("marks"),  # UNPROVEN, CHAIN-GAP, …: why a person looks at it
     _at("at", null=False),
 )
 
@@ -684,6 +686,7 @@ entry = Table(
     Column("booking_on", Date, nullable=False),
     Column("value_on", Date, nullable=False),
     Column("is_reversal", Boolean, nullable=False),
+    _text("status", default="booked"),  # booked, pending, information
     _text("bank_ref", null=True),
     _text("end_to_end", null=True),
     _text("counterparty", null=True),
@@ -692,6 +695,7 @@ entry = Table(
     _text("search"),  # normalised remittance, first 4 KiB
     _json("details"),
     UniqueConstraint("account_id", "key", "ordinal"),
+    CheckConstraint("status IN ('booked','pending','information')", name="status"),
 )
 
 entry_source = Table(
@@ -708,6 +712,7 @@ payment = Table(
     metadata,
     _id(),
     _ref("entry_id", "entry", null=True),
+    Column("part", SmallInteger, nullable=False, server_default=text("1")),  # of a batch
     _ref("account_id", "bank_account"),
     _ref("contract_id", "contract", null=True),
     _ref("account_version_id", "account_version", null=True),
@@ -716,13 +721,16 @@ payment = Table(
     _text("currency"),
     Column("value_on", Date, nullable=False),
     _text("payer"),
+    _text("payer_key", default=""),
+    _text("search", default=""),  # normalised remittance, first 4 KiB
+    Column("numbers", ARRAY(Text), nullable=False, server_default=text("'{}'")),  # words of it
     _text("rule", null=True),  # matching rule that decided
     Column("score", SmallInteger),
     _json("candidates"),
     _text("outcome"),  # words of the command line
     _at("created_at", null=False),
     *_state(),
-    UniqueConstraint("entry_id"),
+    UniqueConstraint("entry_id", "part"),
     CheckConstraint("amount_fen > 0", name="amount"),
 )
 

@@ -350,6 +350,7 @@ CREATE TABLE entry (
     booking_on DATE NOT NULL,
     value_on DATE NOT NULL,
     is_reversal BOOLEAN NOT NULL,
+    status TEXT DEFAULT 'booked' NOT NULL,
     bank_ref TEXT,
     end_to_end TEXT,
     counterparty TEXT,
@@ -359,6 +360,7 @@ CREATE TABLE entry (
     details JSONB DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT pk_entry PRIMARY KEY (id),
     CONSTRAINT uq_entry_account_id_key_ordinal UNIQUE (account_id, key, ordinal),
+    CONSTRAINT ck_entry_status CHECK (status IN ('booked','pending','information')),
     CONSTRAINT fk_entry_account_id FOREIGN KEY(account_id) REFERENCES bank_account (id)
 );
 
@@ -476,6 +478,7 @@ CREATE TABLE statement (
     account_id UUID NOT NULL,
     format TEXT NOT NULL,
     message_id TEXT NOT NULL,
+    account_type TEXT DEFAULT '' NOT NULL,
     sequence TEXT,
     opening_fen BIGINT,
     closing_fen BIGINT,
@@ -484,6 +487,7 @@ CREATE TABLE statement (
     currency TEXT NOT NULL,
     lines INTEGER NOT NULL,
     holds BOOLEAN,
+    marks JSONB DEFAULT '{}'::jsonb NOT NULL,
     at TIMESTAMP WITH TIME ZONE NOT NULL,
     CONSTRAINT pk_statement PRIMARY KEY (id),
     CONSTRAINT fk_statement_file_id FOREIGN KEY(file_id) REFERENCES import_file (id),
@@ -816,6 +820,7 @@ CREATE INDEX ix_packet_part_digest ON packet_part (digest);
 CREATE TABLE payment (
     id UUID NOT NULL,
     entry_id UUID,
+    part SMALLINT DEFAULT 1 NOT NULL,
     account_id UUID NOT NULL,
     contract_id UUID,
     account_version_id UUID,
@@ -824,6 +829,9 @@ CREATE TABLE payment (
     currency TEXT NOT NULL,
     value_on DATE NOT NULL,
     payer TEXT NOT NULL,
+    payer_key TEXT DEFAULT '' NOT NULL,
+    search TEXT DEFAULT '' NOT NULL,
+    numbers TEXT[] DEFAULT '{}' NOT NULL,
     rule TEXT,
     score SMALLINT,
     candidates JSONB DEFAULT '{}'::jsonb NOT NULL,
@@ -833,7 +841,7 @@ CREATE TABLE payment (
     version INTEGER NOT NULL,
     changed_at TIMESTAMP WITH TIME ZONE NOT NULL,
     CONSTRAINT pk_payment PRIMARY KEY (id),
-    CONSTRAINT uq_payment_entry_id UNIQUE (entry_id),
+    CONSTRAINT uq_payment_entry_id_part UNIQUE (entry_id, part),
     CONSTRAINT ck_payment_amount CHECK (amount_fen > 0),
     CONSTRAINT fk_payment_entry_id FOREIGN KEY(entry_id) REFERENCES entry (id),
     CONSTRAINT fk_payment_account_id FOREIGN KEY(account_id) REFERENCES bank_account (id),
