@@ -22,9 +22,7 @@ def normalise(number: str) -> str:
     return "".join(
         c
         for c in folded
-        if c not in _DROPPED
-        and not c.isspace()
-        and unicodedata.category(c) not in {"Cf", "Cc"}
+        if c not in _DROPPED and not c.isspace() and unicodedata.category(c) not in {"Cf", "Cc"}
     )
 
 

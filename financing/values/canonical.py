@@ -32,12 +32,8 @@ def dumps(value: object) -> bytes:
     _guard(value, ())
     try:
         return orjson.dumps(value, option=_OPTIONS)
-    except (
-        TypeError
-    ) as error:  # half a surrogate pair, or nesting beyond what is sensible
-        raise Invalid(
-            f"not canonical JSON: {error}", remedy="send plain text"
-        ) from error
+    except TypeError as error:  # half a surrogate pair, or nesting beyond what is sensible
+        raise Invalid(f"not canonical JSON: {error}", remedy="send plain text") from error
 
 
 def digest(data: bytes) -> str:
@@ -69,6 +65,4 @@ def _guard(value: object, path: tuple[str | int, ...]) -> None:
         for i, inner in enumerate(value):
             _guard(inner, (*path, i))
     else:
-        raise Invalid(
-            f"{type(value).__name__} has no canonical form", where=pointer(path)
-        )
+        raise Invalid(f"{type(value).__name__} has no canonical form", where=pointer(path))

@@ -34,9 +34,7 @@ def in_words(fen: int) -> str:
     Source: 支付结算办法 (1997), annex 1: 正确填写票据和结算凭证的基本规定.
     """
     if not 0 <= fen <= MOST_MINOR:
-        raise Invalid(
-            f"{fen} fen cannot be written in words", remedy="check the amount"
-        )
+        raise Invalid(f"{fen} fen cannot be written in words", remedy="check the amount")
     yuan, part = divmod(fen, 100)
     jiao, cents = divmod(part, 10)
     text = f"{_whole(yuan)}元" if yuan or not part else ""

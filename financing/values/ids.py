@@ -48,9 +48,7 @@ def read(prefix: str, text: str) -> UUID:
     """
     head, _, body = text.partition("_")
     if head != prefix or _BODY.fullmatch(body) is None:
-        raise NotFound(
-            f"there is no {prefix}_… of that name", remedy="check the address"
-        )
+        raise NotFound(f"there is no {prefix}_… of that name", remedy="check the address")
     number = 0
     for letter in body:
         number = number * 32 + _VALUE[letter]

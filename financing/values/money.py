@@ -29,9 +29,7 @@ _TWO_DIGITS: Final = _codes(
     SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST XCD XCG YER ZAR ZMW ZWG
     ZWL"""
 )
-_NO_DIGITS: Final = _codes(
-    "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
-)
+_NO_DIGITS: Final = _codes("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF")
 _THREE_DIGITS: Final = _codes("BHD IQD JOD KWD LYD OMR TND")
 _FOUR_DIGITS: Final = _codes("CLF UYW")
 
@@ -77,13 +75,10 @@ def to_minor(value: Decimal | int | str, currency: str) -> int:
     digits = minor_digits(currency)
     number = Decimal(value)
     if not number.is_finite() or number.adjusted() > 18:
-        raise Invalid(
-            f"{str(value)[:40]} is no amount of money", remedy="correct the amount"
-        )
+        raise Invalid(f"{str(value)[:40]} is no amount of money", remedy="correct the amount")
     sign, figures, exponent = number.as_tuple()
-    assert isinstance(exponent, int)  # finite: infinities and NaN were refused above
     whole = int("".join(map(str, figures)))
-    places = exponent + digits
+    places = int(exponent) + digits
     if places >= 0 or whole == 0:
         minor: int = whole * 10 ** max(places, 0)
     else:
@@ -95,9 +90,7 @@ def to_minor(value: Decimal | int | str, currency: str) -> int:
                 remedy=f"round it to {digits} digits at the source",
             )
     if minor > MOST_MINOR:
-        raise Invalid(
-            f"{str(value)[:40]} is larger than we carry", remedy="check the unit"
-        )
+        raise Invalid(f"{str(value)[:40]} is larger than we carry", remedy="check the unit")
     return -minor if sign else minor
 
 
@@ -153,14 +146,10 @@ class Money:
         """
         total = sum(weights)
         if total <= 0 or min(weights) < 0:
-            raise Invalid(
-                "shares need weights of which none is negative and one is above zero"
-            )
+            raise Invalid("shares need weights of which none is negative and one is above zero")
         size, sign = abs(self.fen), -1 if self.fen < 0 else 1
         parts = [size * weight // total for weight in weights]
-        lost = sorted(
-            range(len(weights)), key=lambda i: (-(size * weights[i] % total), i)
-        )
+        lost = sorted(range(len(weights)), key=lambda i: (-(size * weights[i] % total), i))
         for i in lost[: size - sum(parts)]:
             parts[i] += 1
         return tuple(Money(sign * part, self.currency) for part in parts)

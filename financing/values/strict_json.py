@@ -124,7 +124,7 @@ def _too_deep(max_depth: int) -> Unreadable:
 
 
 def _walk(value: Json, max_depth: int) -> None:
-    """Refuse depth and characters that the scanner lets through; no recursion, so none to run out."""
+    """Refuse depth and characters that the scanner lets through, without recursion."""
     rest: list[tuple[Json, tuple[str | int, ...]]] = [(value, ())]
     while rest:
         item, path = rest.pop()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import Final
 
 _OPENING: Final = "([{<〔【「『《〈［｛（〖〘"
 _CLOSING: Final = ")]}>〕】」』》〉］｝）〗〙"
 _BRACKETS: Final = frozenset(_OPENING + _CLOSING)
 _DASHES: Final = "-‐‑‒–—―−﹣－_"
-_TO_ROUND: Final = str.maketrans(
-    {**dict.fromkeys(_OPENING, "（"), **dict.fromkeys(_CLOSING, "）")}
-)
+_TO_ROUND: Final = str.maketrans({**dict.fromkeys(_OPENING, "（"), **dict.fromkeys(_CLOSING, "）")})
 _TO_SQUARE: Final = str.maketrans(
     {
         **dict.fromkeys("([{〔【［（", "["),
@@ -20,6 +19,7 @@ _TO_SQUARE: Final = str.maketrans(
         **dict.fromkeys(_DASHES, "-"),
     }
 )
+_INVISIBLE: Final = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp", "Zs"))
 _NUMBER_HEAD: Final = re.compile(r"^(?:(?:合同)?编号:?)+")
 _NUMBER_TAIL: Final = re.compile(r"号+$")
 
@@ -30,14 +30,12 @@ def _folded(text: str) -> str:
 
 
 def _is_invisible(letter: str) -> bool:
-    return letter.isspace() or unicodedata.category(letter) in {
-        "Cc",
-        "Cf",
-        "Cs",
-        "Zl",
-        "Zp",
-        "Zs",
-    }
+    return letter.isspace() or unicodedata.category(letter) in _INVISIBLE
+
+
+def _joined(letters: Iterable[str]) -> str:
+    """The visible letters; composed once more, as neighbours may now belong together."""
+    return unicodedata.normalize("NFC", "".join(c for c in letters if not _is_invisible(c)))
 
 
 def search_text(text: str) -> str:
@@ -46,9 +44,7 @@ def search_text(text: str) -> str:
     Full-width letters become plain ones; the dashes that NFKC leaves alone are dropped too.
     """
     dropped = _BRACKETS.union(_DASHES, "/·.")
-    return "".join(
-        c for c in _folded(text) if c not in dropped and not _is_invisible(c)
-    )
+    return _joined(c for c in _folded(text) if c not in dropped)
 
 
 def name_key(name: str) -> str:
@@ -57,7 +53,7 @@ def name_key(name: str) -> str:
     Two names are equal only if these are equal: a branch (分公司) is not its parent.
     """
     folded = unicodedata.normalize("NFKC", name).translate(_TO_ROUND)
-    return "".join(c for c in folded if not _is_invisible(c))
+    return _joined(folded)
 
 
 def number_key(number: str) -> str:
@@ -66,16 +62,12 @@ def number_key(number: str) -> str:
     `郑财购〔2020〕16号` and `郑财购[2020]16` are one; leading zeros, slashes, and letters stay.
     """
     folded = _folded(number).translate(_TO_SQUARE)
-    bare = "".join(c for c in folded if not _is_invisible(c))
-    bare = _NUMBER_TAIL.sub("", _NUMBER_HEAD.sub("", bare))
+    bare = _NUMBER_TAIL.sub("", _NUMBER_HEAD.sub("", _joined(folded)))
     return re.sub(r"-{2,}", "-", bare)
 
 
 def clean(text: str) -> str:
     """Text safe to show on one line: no control characters, nothing that turns its direction."""
-    composed = unicodedata.normalize("NFC", text)
-    spaced = "".join(" " if c.isspace() or c in "\u2028\u2029" else c for c in composed)
-    shown = "".join(
-        c for c in spaced if unicodedata.category(c) not in {"Cc", "Cf", "Cs"}
-    )
-    return " ".join(shown.split())
+    spaced = "".join(" " if c.isspace() or c in "\u2028\u2029" else c for c in text)
+    shown = "".join(c for c in spaced if unicodedata.category(c) not in {"Cc", "Cf", "Cs"})
+    return unicodedata.normalize("NFC", " ".join(shown.split()))

@@ -37,10 +37,7 @@ def organisation_digit(organisation: str) -> str:
     Source: GB 11714-1997.
     """
     values = (int(letter, 36) for letter in organisation)
-    rest = sum(
-        value * weight
-        for value, weight in zip(values, _ORGANISATION_WEIGHTS, strict=True)
-    )
+    rest = sum(value * weight for value, weight in zip(values, _ORGANISATION_WEIGHTS, strict=True))
     return "0X987654321"[rest % 11]
 
 
