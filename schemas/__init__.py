@@ -1,0 +1,1 @@
+"""Messages at the edges: bytes become frozen values or plain fields here, once."""
