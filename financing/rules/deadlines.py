@@ -70,7 +70,7 @@ RULES: Final = (
     Rule("FILE",        "purchaser", "contract-signed",  2,    "wd", "plan",      "zhengzhou", "all",  _PLAN,        None,         "郑财购〔2020〕16号 第14条"),
     Rule("CONFIRM",     "purchaser", "confirm-asked",    30,   "d",  "statutory", "china",     "sme",  _SME,         _SME_OLD_END, "保障中小企业款项支付条例 (国务院令第728号) 第十四条"),
     Rule("CONFIRM",     "purchaser", "confirm-asked",    30,   "d",  "statutory", "china",     "sme",  _SME_NEW,     None,         "保障中小企业款项支付条例 (国务院令第802号) 第十六条"),
-    Rule("CONFIRM",     "purchaser", "confirm-asked",    3,    "wd", "plan",      "zhengzhou", "all",  _PLAN,        None,         "default of this service; the city names none", confirmed=False),
+    Rule("CONFIRM",     "purchaser", "confirm-asked",    3,    "wd", "plan",      "zhengzhou", "all",  _PLAN,        None,         "服务默认值 (default of this service)", confirmed=False),
     Rule("ACC",         "purchaser", "inspection-ends",  0,    "d",  "statutory", "china",     "all",  _SME,         _SME_OLD_END, "政府采购法 第四十一条; 国务院令第728号 第九条"),
     Rule("ACC",         "purchaser", "inspection-ends",  0,    "d",  "statutory", "china",     "all",  _SME_NEW,     None,         "政府采购法 第四十一条; 国务院令第802号 第十条"),
     Rule("PAY",         "purchaser", "pay-clock",        30,   "d",  "statutory", "china",     "sme",  _SME,         _SME_OLD_END, "国务院令第728号 第八条"),
