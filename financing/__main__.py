@@ -1,0 +1,5 @@
+"""`python -m financing VERB …` is the `financing` command."""
+
+from financing.cli.main import main
+
+main()
