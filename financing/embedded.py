@@ -102,6 +102,7 @@ def _embedded(data: Path, name: str, *, fast: bool) -> Iterator[str]:
             with _lock(data / "embedded.lock", fcntl.LOCK_EX):
                 url = _found(data, name)
                 if url is None:
+                    stack.enter_context(_lock(data / f"{name}.starter", fcntl.LOCK_EX))
                     server = _start(data, name, fast=fast)
                     stack.callback(_stop, data, name, server, users)
                     url = server.url
@@ -156,13 +157,22 @@ def _found(data: Path, name: str) -> str | None:
     note = _notes(data).get(name)
     if note is None:
         return None
-    answers = _postgres_answers if name == "postgres" else _redis_answers
-    if answers(Path(note["folder"])):
-        return note["url"]
     folder = Path(note["folder"])
+    answers = _postgres_answers if name == "postgres" else _redis_answers
+    if _starter_lives(data, name) and answers(folder):
+        return note["url"]
     if folder.name.startswith(SOCKET_PREFIX):
         shutil.rmtree(folder, ignore_errors=True)
     return None
+
+
+def _starter_lives(data: Path, name: str) -> bool:
+    """Tell a server that runs from one whose command was killed and that still answers."""
+    try:
+        with _lock(data / f"{name}.starter", fcntl.LOCK_EX | fcntl.LOCK_NB):
+            return False
+    except BlockingIOError:
+        return True
 
 
 def _connect(folder: Path) -> psycopg.Connection[tuple[object, ...]]:
