@@ -18,7 +18,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Table, insert, select, update
+from sqlalchemy import Row, Table, insert, select, tuple_, update
 
 from financing.errors import Broken, Conflict, NotFound
 from financing.rules import lifecycles
@@ -186,13 +186,17 @@ def _record(
     rows: Sequence[tuple[Row[Any], str | None]],
     facts: Sequence[Facts],
 ) -> None:
+    ends = [(row.id, row.version - 1) for row, _ in rows if row.version > 1]
     previous = {
-        (row.case, row.n): row.commitment
-        for row in tx.rows(
-            select(audit.c.case, audit.c.n, audit.c.commitment)
-            .where(audit.c.case.in_([row.id for row, _ in rows if row.version > 1]))
-            .distinct(audit.c.case)
-            .order_by(audit.c.case, audit.c.n.desc())
+        (entry.case, entry.n): entry.commitment
+        for entry in (
+            tx.rows(
+                select(audit.c.case, audit.c.n, audit.c.commitment).where(
+                    tuple_(audit.c.case, audit.c.n).in_(ends)
+                )
+            )
+            if ends
+            else ()
         )
     }
     entries = []
