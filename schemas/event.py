@@ -43,7 +43,6 @@ EVENTS: Final = {
 }
 # What an item of the feed needs, by its status.
 STATUSES: Final = {kind.status: kind for kind in EVENTS.values()}
-SILENT: Final = ("ping",)  # moves nothing and is no surprise
 
 
 class NeedIn(FromBank):
@@ -103,7 +102,7 @@ class EventIn(FromBank):
 
     type = Text(64, required=True)
     timestamp = Instant(required=True)
-    data = fields.Raw(load_default=dict)
+    data = fields.Raw(load_default=None, allow_none=True)
 
 
 def missing(kind: Kind, said: Any) -> tuple[str, ...]:
