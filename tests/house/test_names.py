@@ -23,7 +23,8 @@ NEVER = {
         r"(pypi|pythonhosted|npmjs|debian|proxy\.golang|crates)\.(org|io|com|net)", re.IGNORECASE
     ),
 }
-# OCDS writes `buyer`, and readers of its files keep the names of the format.
+# OCDS writes `buyer`, and readers of its files keep the names of the format; the sandbox bank is
+# another party.
 FORMAT = ("financing/formats/", "financing/city/", "bank_adapters/sandbox/")
 
 

@@ -51,7 +51,7 @@ def declared(new_database: Callable[[str], str]) -> Iterator[Connection]:
 
 
 @pytest.mark.parametrize(
-    "question", [COLUMNS, CONSTRAINTS, INDEXES], ids="columns keys indexes".split()
+    "question", [COLUMNS, CONSTRAINTS, INDEXES], ids=["columns", "keys", "indexes"]
 )
 def test_migrations_from_empty_are_the_tables_in_the_code(
     migrated: Connection, declared: Connection, question: str
@@ -88,7 +88,8 @@ def test_every_reference_has_an_index_to_walk_back(migrated: Connection) -> None
             """
         )
     ).scalars()
-    assert sorted(without) == []
+    # Nobody's login is deleted, and every entry would pay for an index that nobody asks.
+    assert set(without) - {"audit.login_id"} == set()
 
 
 def test_the_service_role_owns_nothing_and_cannot_take_history_back(migrated: Connection) -> None:
