@@ -46,7 +46,8 @@ def migrate(as_json: bool, lang: str) -> None:
 def web(port: int, host: str, workers: int) -> None:
     """Answer pages, API, and webhooks until stopped."""
     _served()
-    os.execvp(
+    # The web server takes this process over, so that a service manager sees its signals.
+    os.execvp(  # noqa: S606
         "gunicorn",
         [
             "gunicorn",
