@@ -1,0 +1,510 @@
+"""Statements of ISO 20022: camt.053 in all its versions, streamed.
+
+Elements are found by their local names, so that every version, a missing namespace, and an
+envelope around the document read alike.
+
+Source: ISO 20022 message definitions camt.053.001.01 to .13 (bank-to-customer statement).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import BinaryIO, Final, NamedTuple
+
+from lxml import etree
+
+from financing.errors import Unreadable
+from financing.formats.camt_line import (
+    ASK_AGAIN,
+    ASK_DAY,
+    MOST_DEPTH,
+    Cut,
+    Element,
+    LineFault,
+    check_depth,
+    child,
+    code,
+    day,
+    details,
+    entry_amount,
+    first,
+    instant,
+    local,
+    loose_day,
+    minor,
+    reference,
+    status,
+    text,
+)
+from financing.formats.statement import Account, Balance, Entry, Fault, Kind, Statement
+from financing.values.parked import Parked
+
+Event = Entry | Parked | Statement
+
+
+class Message(NamedTuple):
+    """A message of banks to their customers, and the element that holds one account's lines."""
+
+    name: str
+    container: str
+    kind: Kind
+
+
+MESSAGES: Final = {
+    "BkToCstmrStmt": Message("camt.053", "Stmt", "books"),
+    "BkToCstmrAcctRpt": Message("camt.052", "Rpt", "intraday"),
+    "BkToCstmrDbtCdtNtfctn": Message("camt.054", "Ntfctn", "notice"),
+}
+
+CHUNK: Final = 1 << 16
+MOST_BYTES: Final = 2 << 30
+MOST_LINE_BYTES: Final = 8 << 20  # its tree takes some ten times as much memory
+MOST_HEADER_CHILDREN: Final = 4096
+NEWEST_VERSION: Final = 13  # a later one is read by the same names, and says so
+
+_VERSION: Final = re.compile(r"camt\.05[234]\.001\.([0-9]{2})$")
+_BOOKED: Final = ("OPBD", "PRCD", "CLBD", "ITBD")
+_LOOKS: Final = (
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"%PDF", "a PDF document"),
+    (b"<!DOCTYPE html", "a page of HTML"),
+    (b"<html", "a page of HTML"),
+    (b"pain.001", "a payment order (pain.001)"),
+)
+
+
+def recognise(head: bytes) -> bool:
+    """Whether a file's first bytes look like a message of this family."""
+    plain = head.replace(b"\x00", b"")  # UTF-16
+    return any(name.encode() in plain for name in MESSAGES) or b"xsd:camt.05" in plain
+
+
+def read(stream: BinaryIO, source: str) -> Iterator[Event]:
+    """Read a camt.053 file: the lines of each statement as they come, then the statement itself.
+
+    A statement that breaks off ends with a `Statement` whose fault says so; the complete ones
+    before it stand.
+
+    Args:
+        source: the file's name, for what is parked.
+    Raises:
+        Unreadable: no statement of this message at all.
+    """
+    return _Reading(source).run(stream)
+
+
+@dataclass(slots=True)
+class _Running:
+    """A statement while its lines are read."""
+
+    message: Message
+    index: int
+    element: Element
+    is_begun: bool = False
+    currency: str = ""
+    since: date | None = None
+    until: date | None = None
+    lines: int = 0
+    booked: int = 0
+    sum_fen: int = 0
+    parked_fen: int = 0
+    fault: Fault | None = None
+
+    @property
+    def place(self) -> str:
+        return f"{self.message.container}[{self.index}]"
+
+    def begin(self) -> None:
+        """Take from the header what the lines need: currency and period."""
+        self.is_begun = True
+        amount = child(self.element, "Bal", "Amt")
+        stated = amount.get("Ccy", "") if amount is not None else ""
+        self.currency = text(self.element, "Acct", "Ccy") or stated
+        span = child(self.element, "FrToDt")
+        self.since = loose_day(first(span, ("FrDtTm",), ("FrDt",)))
+        self.until = loose_day(first(span, ("ToDtTm",), ("ToDt",)))
+
+
+@dataclass(slots=True)
+class _Reading:
+    """A file while it is read."""
+
+    source: str
+    message: Message | None = None
+    format: str = ""
+    message_id: str = ""
+    marks: tuple[str, ...] = ()
+    running: _Running | None = None
+    count: int = 0
+    growth: int = 0  # bytes fed since something was taken out of the tree
+
+    def run(self, stream: BinaryIO) -> Iterator[Event]:
+        parser = _parser()
+        head, total, is_fed = b"", 0, False
+        try:
+            while chunk := stream.read(CHUNK):
+                head = head or chunk[:4096]
+                total += len(chunk)
+                self.growth += len(chunk)
+                if total > MOST_BYTES or self.growth > MOST_LINE_BYTES:
+                    raise Cut("ENTRY-TOO-LARGE", "a line or the file is longer than any statement")
+                parser.feed(chunk)
+                yield from self._events(parser)
+            is_fed = True
+            root = parser.close()
+            yield from self._events(parser)
+        except etree.XMLSyntaxError as problem:
+            yield self._cut_short(_syntax(problem, is_fed), head)
+            return
+        except Cut as cut:
+            yield self._cut_short(cut, head)
+            return
+        if self.count == 0:
+            if _has_doctype(root):
+                raise _refusal(_doctype())
+            raise _refusal(_not_a_statement(self.message, head, local(root)))
+
+    def _events(self, parser: etree.XMLPullParser) -> Iterator[Event]:
+        for action, element in parser.read_events():
+            if not isinstance(element, Element):
+                continue
+            if action == "start":
+                self._start(local(element), element)
+            else:
+                yield from self._end(local(element), element)
+
+    def _start(self, name: str, element: Element) -> None:
+        if self.message is None:
+            if _has_doctype(element):
+                raise _doctype()
+            self.message = MESSAGES.get(name.removesuffix("V01"))
+            if self.message is not None and self.message.kind != "books":
+                raise _books_nothing(self.message)
+            if self.message is not None:
+                self.format, self.marks = _version(element, self.message)
+        elif name == self.message.container and self.running is None:
+            self.count += 1
+            self.running = _Running(self.message, self.count, element)
+
+    def _end(self, name: str, element: Element) -> Iterator[Event]:
+        run = self.running
+        if run is None:
+            if name == "GrpHdr":
+                self.message_id = text(element, "MsgId") or ""
+        elif element is run.element:
+            yield self._close(run)
+            _prune(element)
+            self.running, self.growth = None, 0
+        elif name == "Ntry" and element.getparent() is run.element:
+            yield self._line(run, element)
+            _prune(element)
+            self.growth = 0
+            if len(run.element) > MOST_HEADER_CHILDREN:
+                raise Cut("ENTRY-TOO-LARGE", "the header of a statement does not end")
+
+    def _cut_short(self, cut: Cut, head: bytes) -> Statement | Parked:
+        """What to say of a file that cannot be read to its end."""
+        if self.running is not None:
+            self.running.fault = Fault(str(cut), "", cut.remedy)
+            return self._close(self.running)
+        if self.count:
+            place = f"after statement {self.count}"
+            return Parked("statement", self.source, place, "", str(cut), cut.remedy)
+        if cut.reason == "NOT-WELL-FORMED" and not recognise(head):
+            raise _refusal(_not_a_statement(None, head))
+        raise _refusal(cut)
+
+    # ── A line ───────────────────────────────────────────────────────────────────────────────
+
+    def _line(self, run: _Running, element: Element) -> Entry | Parked:
+        if not run.is_begun:
+            run.begin()
+        run.lines += 1
+        place = f"{run.place}/Ntry[{run.lines}]"
+        raw = etree.tostring(element, encoding="utf-8", with_tail=False)
+        if len(raw) > MOST_LINE_BYTES:
+            raise Cut("ENTRY-TOO-LARGE", f"{place} is longer than {MOST_LINE_BYTES} bytes")
+        check_depth(element, place)
+        counted = 0
+        try:
+            word = status(element, place)
+            if not run.currency:
+                amount = child(element, "Amt")
+                run.currency = amount.get("Ccy", "") if amount is not None else ""
+            amount_fen = entry_amount(element, run.currency, place)
+            counted = amount_fen if word == "booked" else 0
+            booking_on = day(child(element, "BookgDt"), place)
+            value_on = day(child(element, "ValDt"), place)
+            if booking_on is not None:
+                _within(run, booking_on, place)
+        except LineFault as fault:
+            if fault.undecided and run.fault is None:
+                run.fault = Fault(str(fault), fault.value, fault.remedy)
+            run.sum_fen += counted
+            run.parked_fen += counted
+            return Parked("line", self.source, place, fault.value, str(fault), fault.remedy, raw)
+        run.booked += word == "booked"
+        run.sum_fen += counted
+        payments, marks = details(element, amount_fen, run.currency)
+        return Entry(
+            statement=run.index,
+            position=run.lines,
+            place=place,
+            amount_fen=amount_fen,
+            currency=run.currency,
+            status=word,
+            booking_on=booking_on,
+            value_on=value_on,
+            reversal=text(element, "RvslInd") in ("true", "1"),
+            bank_ref=reference(text(element, "AcctSvcrRef")),
+            entry_ref=reference(text(element, "NtryRef")),
+            code=code(child(element, "BkTxCd")),
+            details=payments,
+            marks=marks if booking_on is not None else (*marks, "DATE-MISSING"),
+            raw=raw,
+        )
+
+    # ── The end of a statement ───────────────────────────────────────────────────────────────
+
+    def _close(self, run: _Running) -> Statement:
+        element = run.element
+        account: Account | None = None
+        balances: list[Balance] = []
+        marks = list(self.marks)
+        statement_id, number, created_at = "", None, None
+        opening, closing, holds = None, None, None
+        try:
+            if not run.is_begun:
+                run.begin()
+            check_depth(element, run.place)
+            account = _account(element, run.currency)
+            statement_id = text(element, "Id") or ""
+            created_at = instant(text(element, "CreDtTm"))
+            balances, is_unsigned = _balances(element, run.currency, run.place)
+            opening, closing = _ends(balances, is_page=_is_page(element))
+            number = _number(element, closing)
+            marks += ["BALANCE-SIGN-MISSING"] if is_unsigned else []
+            if opening is not None and closing is not None:
+                holds = opening.fen + run.sum_fen == closing.fen
+            run.fault = run.fault or _verdict(run, opening, closing)
+        except (LineFault, Cut) as fault:
+            run.fault = run.fault or Fault(str(fault), fault.value, fault.remedy)
+        return Statement(
+            index=run.index,
+            place=run.place,
+            kind=run.message.kind,
+            format=self.format,
+            account=account,
+            message_id=self.message_id,
+            statement_id=statement_id,
+            number=number,
+            created_at=created_at,
+            opening=opening,
+            closing=closing,
+            lines=run.lines,
+            sum_fen=run.sum_fen,
+            parked_fen=run.parked_fen,
+            holds=holds,
+            fault=run.fault,
+            marks=tuple(marks if holds is not None else [*marks, "UNPROVEN"]),
+        )
+
+
+# ── The file as a whole ──────────────────────────────────────────────────────────────────────
+
+
+def _parser() -> etree.XMLPullParser:
+    names = [*MESSAGES, *(f"{name}V01" for name in MESSAGES), "GrpHdr", "Ntry"]
+    names += [message.container for message in MESSAGES.values()]
+    return etree.XMLPullParser(
+        events=("start", "end"),
+        tag=[f"{{*}}{name}" for name in names],
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+
+
+def _prune(element: Element) -> None:
+    """Empty a finished element and drop its like before it, so that the tree stays small."""
+    element.clear()
+    before, parent = element.getprevious(), element.getparent()
+    if before is not None and parent is not None and local(before) == local(element):
+        parent.remove(before)
+
+
+def _has_doctype(element: Element) -> bool:
+    return element.getroottree().docinfo.internalDTD is not None
+
+
+def _version(element: Element, message: Message) -> tuple[str, tuple[str, ...]]:
+    found = _VERSION.search(etree.QName(element).namespace or "")
+    if found is None:
+        return message.name, ("VERSION-UNKNOWN",)
+    is_known = 1 <= int(found[1]) <= NEWEST_VERSION
+    return found[0], () if is_known else ("VERSION-UNKNOWN",)
+
+
+def _syntax(problem: etree.XMLSyntaxError, is_fed: bool) -> Cut:
+    line, why = problem.lineno, problem.msg.lower()
+    if is_fed and not why.startswith(("document is empty", "start tag expected")):
+        return Cut("TRUNCATED", f"the file breaks off in line {line}", "Send the whole file.")
+    if "depth" in why:
+        return Cut("TOO-DEEP", f"line {line} is nested deeper than {MOST_DEPTH} levels")
+    if "limit" in why or "too long" in why:
+        return Cut("TEXT-TOO-LONG", f"a text in line {line} does not end")
+    return Cut("NOT-WELL-FORMED", f"line {line} is no well-formed XML")
+
+
+def _doctype() -> Cut:
+    return Cut("DOCTYPE", "the file declares a document type, behind which entities may hide")
+
+
+def _books_nothing(message: Message) -> Cut:
+    what = "an intraday report" if message.kind == "intraday" else "a notification"
+    return Cut(
+        "NOT-A-STATEMENT",
+        f"{message.name} is {what} and books nothing",
+        "Send the booked statement, camt.053.",
+    )
+
+
+def _not_a_statement(message: Message | None, head: bytes, root: str = "") -> Cut:
+    if message is not None:
+        return Cut("NOT-A-STATEMENT", f"{message.name} without a statement in it", ASK_AGAIN)
+    looks = next((name for sign, name in _LOOKS if sign in head), "")
+    looks = looks or (f"XML of another kind, <{root}>" if root else "something else")
+    return Cut("NOT-A-STATEMENT", f"the file looks like {looks}", "Send a camt.053 file.")
+
+
+def _refusal(cut: Cut) -> Unreadable:
+    return Unreadable(str(cut), remedy=cut.remedy)
+
+
+# ── Header and balances ──────────────────────────────────────────────────────────────────────
+
+
+def _within(run: _Running, on: date, place: str) -> None:
+    if (run.since is not None and on < run.since) or (run.until is not None and on > run.until):
+        raise LineFault(
+            "DATE-OUTSIDE-PERIOD",
+            f"{place} is booked outside the days of its statement",
+            value=on.isoformat(),
+            remedy=ASK_DAY,
+            undecided=False,
+        )
+
+
+def _account(element: Element, currency: str) -> Account:
+    account = child(element, "Acct")
+    iban = text(account, "Id", "IBAN")
+    number = iban or first(account, ("Id", "Othr", "Id"), ("Id", "PrtryAcct", "Id"), ("Id", "BBAN"))
+    if number is None:
+        raise Cut("ACCOUNT-MISSING", "the statement names no account", ASK_AGAIN)
+    servicer = child(account, "Svcr", "FinInstnId")
+    return Account(
+        scheme="IBAN" if iban else "other",
+        number=number,
+        type=first(account, ("Tp", "Cd"), ("Tp", "Prtry")) or "",
+        currency=currency,
+        servicer=first(servicer, ("BICFI",), ("BIC",), ("ClrSysMmbId", "MmbId")) or "",
+    )
+
+
+def _balances(element: Element, currency: str, place: str) -> tuple[list[Balance], bool]:
+    """Booked balances in the account's currency, in their order; whether one lacks its sign."""
+    found: list[Balance] = []
+    is_unsigned = False
+    for each in element.iterchildren("{*}Bal"):
+        word = first(each, ("Tp", "CdOrPrtry", "Cd"), ("Tp", "Cd"))  # .01 has no choice
+        amount = child(each, "Amt")
+        is_foreign = amount is not None and amount.get("Ccy", currency) != currency
+        if word not in _BOOKED or is_foreign:
+            continue
+        try:
+            units = minor(amount, currency, f"{place}/Bal {word}")
+            on = day(child(each, "Dt"), f"{place}/Bal {word}")
+        except LineFault as fault:
+            raise LineFault(
+                "BALANCE-UNREADABLE",
+                str(fault),
+                value=fault.value,
+                remedy=ASK_AGAIN,
+                undecided=True,
+            ) from None
+        side = text(each, "CdtDbtInd")
+        is_unsigned = is_unsigned or side is None
+        found.append(Balance(word, -units if side == "DBIT" else units, currency, on))
+    return found, is_unsigned
+
+
+def _is_page(element: Element) -> bool:
+    """Whether a statement is one page of several: then interim balances count."""
+    for holder, name in (
+        (element, "StmtPgntn"),
+        (child(element.getparent(), "GrpHdr"), "MsgPgntn"),
+    ):
+        page = child(holder, name)
+        if page is not None:
+            is_first = (text(page, "PgNb") or "1") == "1"
+            is_last = (text(page, "LastPgInd") or "true") in ("true", "1")
+            return not (is_first and is_last)
+    return False
+
+
+def _ends(balances: list[Balance], *, is_page: bool) -> tuple[Balance | None, Balance | None]:
+    """Opening (else the previous closing) and last closing; available ones never count."""
+    named = {word: [each for each in balances if each.code == word] for word in _BOOKED}
+    opening = next(iter(named["OPBD"] or named["PRCD"]), None)
+    closing = named["CLBD"][-1] if named["CLBD"] else None
+    if is_page:
+        interim = named["ITBD"]
+        if opening is None and interim:
+            opening = interim.pop(0)
+        if closing is None and interim:
+            closing = interim[-1]
+    return opening, closing
+
+
+def _verdict(run: _Running, opening: Balance | None, closing: Balance | None) -> Fault | None:
+    """Why nothing of this statement may be booked, or None.
+
+    The equation runs over all lines whose amount and sign could be read, parked ones included.
+    """
+    told = text(run.element, "TxsSummry", "TtlNtries", "NbOfNtries") or ""
+    if re.fullmatch("[0-9]{1,15}", told) and int(told) not in (run.lines, run.booked):
+        return Fault(
+            f"COUNT-DIFFERS: the bank announces {told} lines and sends {run.lines}",
+            told,
+            "Ask the bank for the whole statement.",
+        )
+    if opening is None or closing is None or opening.fen + run.sum_fen == closing.fen:
+        return None
+    missing = closing.fen - opening.fen - run.sum_fen
+    return Fault(
+        f"BALANCE-BROKEN: opening {opening.fen} and lines {run.sum_fen} do not make closing"
+        f" {closing.fen}; the difference is {missing} minor units",
+        str(missing),
+        ASK_AGAIN,
+    )
+
+
+def _number(element: Element, closing: Balance | None) -> str | None:
+    """The bank's number of the statement with its year; None where it proves nothing.
+
+    A legal number stays when a statement is sent again, so it is preferred. A copy may carry a
+    number of its own, so it proves nothing.
+    """
+    legal, electronic = text(element, "LglSeqNb"), text(element, "ElctrncSeqNb")
+    number = legal or electronic
+    on = closing.on if closing is not None else None
+    on = on or loose_day(text(element, "FrToDt", "ToDtTm") or text(element, "CreDtTm"))
+    if number is None or on is None or child(element, "CpyDplctInd") is not None:
+        return None
+    return f"{'legal' if legal else 'electronic'}:{on.year}/{number}"
