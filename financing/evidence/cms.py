@@ -168,7 +168,7 @@ _LENGTHS: Final = range(66, 72)
 class Signer:
     """A signing certificate with its key, and the template laid out for it."""
 
-    certificate: bytes
+    certificate: bytes = field(repr=False)
     not_before: datetime
     not_after: datetime
     _key: EllipticCurvePrivateKey = field(repr=False)

@@ -61,7 +61,7 @@ _FILES: Final = (
 class Keys:
     """The keys of one process; secrets do not appear in its `repr`."""
 
-    ca_pem: bytes
+    ca_pem: bytes = field(repr=False)
     signer: Signer
     request_public_pem: str
     request_kid: str
