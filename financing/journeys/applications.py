@@ -107,14 +107,14 @@ def apply(
             where="/contract",
             remedy=words.t("apply.see_contract", tx.actor.lang),
         )
-    products = _chosen_products(tx, row, bank_ids, amount_fen, tenor_days, consents)
+    products = chosen_products(tx, row, bank_ids, amount_fen, tenor_days, consents)
     return [
         _submit_one(tx, row, products[bank_id], amount_fen, tenor_days)
         for bank_id in sorted(set(bank_ids))
     ]
 
 
-def _chosen_products(
+def chosen_products(
     tx: Tx,
     row: Row[Any],
     bank_ids: Sequence[UUID],
@@ -122,6 +122,11 @@ def _chosen_products(
     tenor_days: int,
     consents: Mapping[UUID, str],
 ) -> dict[UUID, Row[Any]]:
+    """Each chosen bank's product, once all that was chosen and typed holds; a check page asks too.
+
+    Raises:
+        Invalid: a bank, the amount, the term, or a consent; all faults at once.
+    """
     lang = tx.actor.lang
     names = {
         known.id: known.name
