@@ -15,8 +15,6 @@ from financing.values import accounts, uscc
 Kind = Literal["supplier", "purchaser", "bank", "bureau", "platform"]
 Role = Literal["supplier", "purchaser", "bank", "bureau", "operator"]
 
-PASSWORD: Final = "zhengzhou-demo"  # noqa: S105  of people who do not exist
-
 ZHENGZHOU: Final = "91410100"  # 9 commerce, 1 company, 410100 the city
 BODY: Final = "11410100"  # 1 establishment, 1 public body
 REGION: Final = "4910"  # the city in the codes of banks
