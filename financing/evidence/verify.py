@@ -51,9 +51,9 @@ REASONS = {  # in the order in which they are looked for
     "passed": "",
 }
 SUB_INDICATION = {reason: sub for row, sub in REASONS.items() for reason in row.split()}
-INDICATION = dict.fromkeys(SUB_INDICATION.values(), ("INDETERMINATE", 3))  # with exit code
-INDICATION |= {"": ("TOTAL-PASSED", 0), "FORMAT_FAILURE": ("TOTAL-FAILED", 1)}
-INDICATION |= dict.fromkeys(("HASH_FAILURE", "SIG_CRYPTO_FAILURE"), ("TOTAL-FAILED", 1))
+PASSED, FAILED, UNKNOWN = "TOTAL-PASSED", "TOTAL-FAILED", "INDETERMINATE"
+EXIT = {PASSED: 0, FAILED: 1, UNKNOWN: 3}
+FAILURES = ("FORMAT_FAILURE", "HASH_FAILURE", "SIG_CRYPTO_FAILURE")  # others cannot be known
 
 
 class Verdict(NamedTuple):
@@ -100,8 +100,8 @@ def verify(data: bytes, trust: bytes, now: datetime | None = None) -> Verdict:
     except Wrong as wrong:
         verdict = wrong
     sub = SUB_INDICATION[verdict.reason]
-    word, code = INDICATION[sub]
-    return Verdict(word, sub, verdict.reason, verdict.part, identity, code, parts)
+    word = FAILED if sub in FAILURES else UNKNOWN if sub else PASSED
+    return Verdict(word, sub, verdict.reason, verdict.part, identity, EXIT[word], parts)
 
 
 NAME = re.compile(r"(?=.{1,120}\Z)(?:[a-z0-9][a-z0-9._-]{0,63}/){0,2}[a-z0-9][a-z0-9._-]{0,63}")
