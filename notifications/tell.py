@@ -62,15 +62,15 @@ def expand_due(tx: Tx, works: Sequence[Work]) -> None:
         offices[row.kind].append(row.id)
     rows: list[dict[str, Any]] = []
     for kind, subject in SUBJECTS.items():
-        mine = {work.subject_id: [] for work in works if work.args["kind"] == kind}
+        mine = [work for work in works if work.args["kind"] == kind]
         if not mine:
             continue
         people = {
             row.subject_id: row
-            for row in tx.rows(text(PEOPLE.format(subject=subject)), {"ids": list(mine)})
+            for row in tx.rows(text(PEOPLE.format(subject=subject)), {"ids": [work.subject_id for work in mine]})
         }
-        for work in works:
-            if work.args["kind"] == kind and work.subject_id in people:
+        for work in mine:
+            if work.subject_id in people:
                 rows += _notices(tx, work, people[work.subject_id], offices)
     if rows:
         tx.db.execute(insert(notice).on_conflict_do_nothing(index_elements=["key"]), rows)

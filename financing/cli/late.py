@@ -43,7 +43,7 @@ def late(on: str | None, as_json: bool, lang: str) -> None:
     if not rows:
         shared.say({"zh": f"{day}：没有逾期事项。", "en": f"Nothing is late on {day}."}[lang])
     for row in rows:
-        who = row.who if isinstance(row.who, str) else row.who[lang]
+        who = row.who
         mark = " (provisional)" if row.provisional else ""
         shared.say(
             f"{row.rule:9} {row.kind:9} {row.due}  {row.working_days_late:4} wd"

@@ -263,7 +263,7 @@ def submit_due(ctx: Context, bank_code: str, works: Sequence[Work]) -> None:
         waiting = {case.id: case for case in _cases(tx, works) if case.state == "sending"}
         # A worker died after its bytes may have left: the bank is asked, nothing is resent.
         for work in works:
-            if work.sent_at is not None and work.subject_id in waiting:
+            if work.sent_at is not None and work.subject_id and work.subject_id in waiting:
                 move(tx, "application", work.subject_id, "unclear")
         sending = [w for w in works if w.subject_id in waiting and w.sent_at is None]
         outbox.done(tx, [work for work in works if work not in sending])

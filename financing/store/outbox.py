@@ -113,7 +113,7 @@ def enqueue_many(
 def claim(tx: Tx, kind: str, bank: str, me: str, *, lease_s: int, n: int = 100) -> list[Work]:
     """Take due rows of a lane; a row that killed two workers is taken alone."""
     rows = tx.rows(CLAIM, {"kind": kind, "bank": bank, "me": me, "lease": lease_s, "n": n})
-    return [Work(*row) for row in rows]
+    return [Work(**row._mapping) for row in rows]
 
 
 def done(tx: Tx, works: Sequence[Work]) -> bool:
