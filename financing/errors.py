@@ -67,9 +67,7 @@ class Untrusted(FinancingError):
 
     slug, status, exit_code = "untrusted", 401, 1
 
-    def __init__(
-        self, detail: str, *, slug: str = "", where: str = "", remedy: str = ""
-    ) -> None:
+    def __init__(self, detail: str, *, slug: str = "", where: str = "", remedy: str = "") -> None:
         super().__init__(detail, where=where, remedy=remedy)
         self.kind = slug or self.slug
 

@@ -82,9 +82,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         profile=_choice(environment, "FINANCING_PROFILE", PROFILES, "zhengzhou"),
         url=url,
         keys=Path(keys).absolute() if keys else data / "keys",
-        log=_choice(
-            environment, "FINANCING_LOG", ("debug", "info", "warning", "error"), "info"
-        ),
+        log=_choice(environment, "FINANCING_LOG", ("debug", "info", "warning", "error"), "info"),
         live=_choice(environment, "FINANCING_LIVE", ("0", "1"), "0") == "1",
         real_data=Path(environment.get("FINANCING_REAL_DATA", "../shared/data")),
     )

@@ -67,7 +67,9 @@ def expand_due(tx: Tx, works: Sequence[Work]) -> None:
             continue
         people = {
             row.subject_id: row
-            for row in tx.rows(text(PEOPLE.format(subject=subject)), {"ids": [work.subject_id for work in mine]})
+            for row in tx.rows(
+                text(PEOPLE.format(subject=subject)), {"ids": [work.subject_id for work in mine]}
+            )
         }
         for work in mine:
             if work.subject_id in people:
