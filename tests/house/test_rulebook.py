@@ -1,4 +1,4 @@
-"""The rulebook's tables are the code's tables; `python tests/house/test_rulebook.py` writes them."""
+"""The rulebook shows the code's tables; `python tests/house/test_rulebook.py` writes them."""
 
 from __future__ import annotations
 
