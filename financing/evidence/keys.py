@@ -1,9 +1,9 @@
 """The key store: a folder of files that only its owner may read.
 
 Made on first use. Two processes that start at once make one store: the folder is locked, and the
-mark is written last, so a store without its mark was never used and is begun again. A marked store
-that has lost a file is never filled up silently: everything signed or sealed with the lost key
-would be orphaned.
+mark is written last, so an incomplete store without its mark was never used and is begun again. A
+marked store that has lost a file is never filled up silently: everything signed or sealed with the
+lost key would be orphaned.
 
     ca.pem              root certificate: what others need to check our packets
     root.key            signs signing certificates; not read after the store is made
@@ -19,6 +19,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -120,8 +121,9 @@ def _make(folder: Path) -> None:
     with _locked(folder):
         if (folder / _MARK).exists():  # another process was faster
             return
-        for name, content in _fresh().items():
-            _write(folder / name, content)
+        if not all((folder / name).exists() for name in _FILES):
+            for name, content in _fresh().items():
+                _write(folder / name, content)
         _write(folder / _MARK, b"1\n")
 
 
@@ -154,11 +156,13 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    """Write a file that is there whole or not at all."""
+    handle, unfinished = tempfile.mkstemp(dir=path.parent)  # 0600 from the first byte on
     with os.fdopen(handle, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    Path(unfinished).replace(path)
 
 
 def _read(path: Path) -> bytes:

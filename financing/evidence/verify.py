@@ -350,7 +350,7 @@ def _judge_signature(
         raise Wrong("signing-time", f"{signed_at:%Y-%m-%dT%H:%M:%SZ}")
     trouble, roots = _judge_chain(certificate, trust, now)
     # With trouble in the chain only the signature is left to judge: a wrong one is told first.
-    if said := _openssl(files, roots, now, ["-noverify"] if trouble else []):
+    if said := _openssl(files, b"" if trouble else roots, now):
         chain = "certificate verify error" in said
         raise Wrong("issuer-signature" if chain else "signature-wrong", SIGNATURE)
     if trouble:
@@ -362,7 +362,10 @@ def _judge_chain(certificate: Certificate, trust: bytes, now: datetime) -> tuple
     """What is wrong with the certificate, and the trusted roots that may have issued it."""
     roots, held = b"", certificate.extensions
     for pem in re.findall(rb"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----", trust):
-        root = Certificate.read(b64decode(pem.split(b"-----")[2])).extensions
+        try:
+            root = Certificate.read(b64decode(pem.split(b"-----")[2])).extensions
+        except (ValueError, IndexError):  # no certificate of this profile: it issued nothing
+            continue
         same = root.get(KEY_ID, b"")[4:] == held.get(ISSUER_ID, b"")[6:] != b""
         roots += pem + b"\n" if same and root.get(CONSTRAINTS) == CA else b""
     known = {KEY_USAGE: SIGNS, CONSTRAINTS: NO_CA}
@@ -375,17 +378,17 @@ def _judge_chain(certificate: Certificate, trust: bytes, now: datetime) -> tuple
     return "certificate-not-begun" if now < certificate.begins else "", roots
 
 
-def _openssl(files: dict[str, bytes], roots: bytes, now: datetime, more: list[str]) -> str:
-    """What stock `openssl` has against signature and chain; empty when it has nothing."""
+def _openssl(files: dict[str, bytes], roots: bytes, now: datetime) -> str:
+    """What stock `openssl` has against the signature, and the chain if there are roots."""
     with tempfile.TemporaryDirectory() as folder:
         signature, manifest, ca = (Path(folder, name) for name in ("p7s", "xml", "pem"))
         signature.write_bytes(files[SIGNATURE])
         manifest.write_bytes(files[MANIFEST])
         ca.write_bytes(roots)
-        command = f"openssl cms -verify -cades -binary -inform DER -out {os.devnull}".split()
-        command += ["-in", str(signature), "-content", str(manifest), "-CAfile", str(ca)]
-        command += ["-no-CAfile", "-no-CApath", "-no-CAstore", *more]
-        command += ["-attime", str(int(now.timestamp()))]
+        command = f"openssl cms -verify -binary -inform DER -out {os.devnull}".split()
+        command += ["-in", str(signature), "-content", str(manifest)]
+        chain = f"-cades -no-CAfile -no-CApath -no-CAstore -attime {now.timestamp():.0f}".split()
+        command += [*chain, "-CAfile", str(ca)] if roots else ["-noverify"]
         try:
             ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         except (OSError, subprocess.TimeoutExpired) as problem:

@@ -76,6 +76,13 @@ def verify(headers: Mapping[str, str], body: bytes, keys: Sequence[Key], now: da
     """
     known = {name.lower(): value for name, value in headers.items()}
     message_id, sent_at = _identified(known)
+    if not keys:
+        raise Untrusted(
+            "this bank has no key registered",
+            slug="key-unknown",
+            where=SIGNATURE,
+            remedy="Have a key registered on the bank desk.",
+        )
     entries = _entries(known[SIGNATURE], {key.kind for key in keys})
     live = [key for key in keys if _life(key, now) == "live"]
     if not live:
@@ -144,7 +151,7 @@ def _entries(header: str, agreed: set[str]) -> list[tuple[str, bytes]]:
         if kind in _SIZE:
             entries.append((kind, _decoded(kind, value, position)))
     if not any(kind in agreed for kind, _ in entries):
-        wanted = " or ".join(_NAME[kind] for kind in sorted(agreed)) or "none"
+        wanted = " or ".join(_NAME[kind] for kind in sorted(agreed))
         raise Untrusted(
             "no signature is of the kind agreed with this bank",
             slug="signature-kind-not-agreed",
@@ -186,13 +193,6 @@ def _life(key: Key, now: datetime) -> str:
 
 def _dead(keys: Sequence[Key], now: datetime) -> Untrusted:
     """Why none of these keys counts; of several the one that was live last."""
-    if not keys:
-        return Untrusted(
-            "this bank has no key registered",
-            slug="key-unknown",
-            where=SIGNATURE,
-            remedy="Have a key registered on the bank desk.",
-        )
     key = max(keys, key=lambda key: key.live_from)
     life = _life(key, now)
     when = {
