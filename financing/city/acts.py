@@ -117,3 +117,8 @@ def accept_delivery(
     page = purchaser.open(f"/acceptances/{name}")
     part = {"milestone": str(milestone_id)} if milestone_id else {"milestone": "all"}
     return purchaser.send(page, f"/acceptances/{name}", {"on": on.isoformat(), **part})
+
+
+def contract_path(contract_id: UUID) -> str:
+    """The address of a contract's page."""
+    return f"/contracts/{show('ct', contract_id)}"

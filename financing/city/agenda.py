@@ -22,10 +22,10 @@ class Agenda:
 
     move_to: Callable[[datetime], None]
     now: datetime
-    _heap: list[tuple[datetime, int, Callable[[], None]]] = field(default_factory=list)
+    _heap: list[tuple[datetime, int, Callable[[], object]]] = field(default_factory=list)
     _count: int = 0
 
-    def put(self, when: datetime, happening: Callable[[], None]) -> None:
+    def put(self, when: datetime, happening: Callable[[], object]) -> None:
         """Put down what is to happen; what should have happened already happens now."""
         self._count += 1
         heapq.heappush(self._heap, (max(when, self.now), self._count, happening))

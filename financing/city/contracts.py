@@ -111,13 +111,17 @@ class City:
         return next(contract for contract in self.contracts if contract.part == name)
 
 
-def make(seed: int) -> City:
-    """The whole city; the same seed makes the same city."""
+def make(seed: int, opening: date = OPENING) -> City:
+    """The whole city; the same seed makes the same city.
+
+    Args:
+        opening: about the day of the first awards.
+    """
     crowd = people.make(seed)
     dice = Random(f"contracts {seed}")  # noqa: S311  amounts and dates, not secrets
-    cast = _cast(dice, crowd)
+    cast = _cast(dice, crowd, opening)
     crew = [
-        _contract(dice, crowd, n, "background", _any(dice, crowd.suppliers))
+        _contract(dice, crowd, n, "background", _any(dice, crowd.suppliers), opening)
         for n in range(len(cast) + 1, len(cast) + 1 + _BACKGROUND)
     ]
     return City(seed, crowd, (*cast, *crew))
@@ -152,7 +156,7 @@ _GOODS: Final = {
 }
 
 
-def _cast(dice: Random, crowd: People) -> list[CityContract]:
+def _cast(dice: Random, crowd: People, opening: date) -> list[CityContract]:
     free = [firm for firm in crowd.suppliers if firm.identifier.startswith("91410100MA9T2")]
     roles: list[tuple[Part, Organisation]] = [
         ("settled", crowd.supplier(people.LENDS)),
@@ -163,7 +167,9 @@ def _cast(dice: Random, crowd: People) -> list[CityContract]:
         ("two-parts", crowd.supplier(people.TWO_PARTS)),
         ("new-year", free[2]),
     ]
-    cast = [_contract(dice, crowd, n, part, firm) for n, (part, firm) in enumerate(roles, 1)]
+    cast = [
+        _contract(dice, crowd, n, part, firm, opening) for n, (part, firm) in enumerate(roles, 1)
+    ]
     # One purchaser pays both contracts of the same firm, and will mix up the accounts.
     cast[4] = replace(cast[4], purchaser=cast[3].purchaser)
     return [_shaped(dice, contract) for contract in cast]
@@ -192,13 +198,13 @@ def _shaped(dice: Random, contract: CityContract) -> CityContract:
 
 
 def _contract(
-    dice: Random, crowd: People, n: int, part: Part, supplier: Organisation
+    dice: Random, crowd: People, n: int, part: Part, supplier: Organisation, opening: date
 ) -> CityContract:
     """A contract whose purchaser keeps the plan's terms; one in the background may be slow."""
     goods = next(g for trade, g in _GOODS.items() if supplier.name_en.endswith(trade))
     title, title_en = dice.choice(goods)
     amount_fen = dice.randrange(900, 2_600) * 100_000
-    award_on = _after(OPENING, dice.randrange(3))
+    award_on = _after(opening, dice.randrange(3))
     signed_on = _after(award_on, 1 + dice.randrange(2))
     is_slow = part == "background" and n % 3 == 0
     filed_on = _after(signed_on, 8 if is_slow else 1 + dice.randrange(2))

@@ -44,6 +44,7 @@ class Application:
 
     id: str
     bank: str
+    bank_code: str
     state: str
     packet: str | None
     packet_id: UUID | None
@@ -89,7 +90,8 @@ _CONTRACTS: Final = text("""
      WHERE c.id = ANY(:ids) ORDER BY c.ocid, c.number
 """)
 _APPLICATIONS: Final = text("""
-    SELECT a.*, b.name AS bank, k.identity, l.state AS loan_state, f.rate_bp, l.principal_fen,
+    SELECT a.*, b.name AS bank, b.code AS bank_code, k.identity, l.state AS loan_state,
+           f.rate_bp, l.principal_fen,
            f.tenor_days AS offered_days, f.amount_fen AS offered_fen
       FROM application a JOIN organisation b ON b.id = a.bank_id
       LEFT JOIN packet k ON k.id = a.packet_id LEFT JOIN loan l ON l.application_id = a.id
@@ -171,6 +173,7 @@ def _application(row: Row[Any]) -> Application:
     return Application(
         id=show("ap", row.id),
         bank=row.bank,
+        bank_code=row.bank_code,
         state=row.state,
         packet=row.identity,
         packet_id=row.packet_id,

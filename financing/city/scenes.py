@@ -1,0 +1,333 @@
+"""What each contract of the cast goes through, put down on the agenda day by day.
+
+1. `publish`    the procurement site publishes; the operator imports
+2. `prepare`    the supplier names the account and asks; the purchaser confirms and sets it
+3. `borrow`     the supplier applies; the bank refuses, or offers and lends
+4. `be_paid`    the purchaser accepts and pays; the statement is imported; the loan is repaid
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from financing.city import acts, contracts
+from financing.city.agenda import Agenda
+from financing.city.contracts import City, CityContract, Milestone
+from financing.city.people import BANK_A, BANK_B, Account, Organisation, Person
+from financing.city.seed import EVENING, at
+from financing.city.stage import Stage
+from financing.city.story import Verification
+from financing.errors import Broken
+from financing.rules.calendar import add_working_days
+from financing.values.money import show_money
+
+SETTLED: Final = ("settled", "written-off", "cancelled")
+ENDED: Final = ("refused", "failed", "declined", "expired", "withdrawn", "stale", "closed")
+GRACE_DAYS: Final = 90
+
+
+class Deal(NamedTuple):
+    """One contract with the people around it, whoever published it."""
+
+    ocid: str
+    number: str
+    supplier: Person
+    purchaser: Person
+    account: Account
+    keeper: Organisation  # the bank that keeps the account
+    currency: str
+
+
+@dataclass(slots=True)
+class Play:
+    """The whole demo as it unfolds.
+
+    Args:
+        imports: reads files as `financing import` does; returns how many things were new.
+        verified: what the checks said when it mattered, by contract.
+        statements: the files of bank statements, in the order in which they came.
+    """
+
+    stage: Stage
+    agenda: Agenda
+    folder: Path
+    imports: Callable[[Sequence[Path]], int]
+    names: Callable[[str, str], str]
+    begun: datetime
+    verified: dict[UUID, Verification] = field(default_factory=dict)
+    statements: list[Path] = field(default_factory=list)
+
+    def say(self, key: str, **named: Any) -> None:
+        """Say who did what today."""
+        self.stage.say(self.stage.now, key, **named)
+
+    def name(self, one: Organisation) -> dict[str, str]:
+        """An organisation's name in both languages."""
+        return {lang: self.names(one.name, lang) for lang in ("zh", "en")}
+
+    def contract(self, deal: Deal) -> Row[Any]:
+        """The contract as it is now.
+
+        Raises:
+            Broken: no import brought it.
+        """
+        row = self.stage.contract(deal.ocid, deal.number)
+        if row is None:
+            raise Broken(f"contract {deal.number} was not imported", where=deal.ocid)
+        return row
+
+    # ── 1. Publishing ────────────────────────────────────────────────────────────────────────
+
+    def publish(self, name: str, package: Mapping[str, Any]) -> None:
+        """Write a file as a procurement site does, and let the operator import it."""
+        path = self.folder / "records" / f"{name}.json"
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.write_text(json.dumps(package, ensure_ascii=False, indent=1), encoding="utf-8")
+        count = self.imports([path])
+        self.say("demo.imported", n=count)
+
+    # ── 2. Preparing ─────────────────────────────────────────────────────────────────────────
+
+    def prepare(self, deal: Deal) -> None:
+        """The supplier names the account and asks the purchaser to confirm."""
+        row = self.contract(deal)
+        firm = self.stage.person(deal.supplier.login)
+        acts.name_account(firm, row.id, deal.account)
+        acts.ask_confirmation(firm, row.id)
+        self.say("demo.account", supplier=self.name(deal.supplier.organisation))
+
+    def answer(self, deal: Deal) -> None:
+        """The purchaser confirms the contract and sets the account."""
+        row = self.contract(deal)
+        office = self.stage.person(deal.purchaser.login)
+        acts.confirm(office, deal.number)
+        acts.set_account(office, row.id)
+        self.say("demo.confirmed", purchaser=self.name(deal.purchaser.organisation))
+
+    def look(self, deal: Deal) -> None:
+        """The supplier opens the contract, and reads why it cannot be financed."""
+        row = self.checked(deal)
+        page = self.stage.person(deal.supplier.login).open(acts.contract_path(row.id))
+        why = row.sentence[self.stage.lang]
+        if row.financeable or why not in page.text:
+            raise Broken("the page does not say why the contract is not financeable", where=why)
+        self.say("demo.not_financeable", supplier=self.name(deal.supplier.organisation), why=why)
+
+    def checked(self, deal: Deal) -> Row[Any]:
+        """The contract once every check that waits has been done; what they say is kept."""
+        self.stage.wait("checks", self.stage.is_quiet)
+        row = self.contract(deal)
+        self.verified[row.id] = Verification(bool(row.financeable), row.sentence)
+        return row
+
+    # ── 3. Borrowing ─────────────────────────────────────────────────────────────────────────
+
+    def apply(
+        self, deal: Deal, banks: Sequence[Organisation], fen: int, tenor_days: int
+    ) -> dict[str, Row[Any]]:
+        """Apply to banks for one amount, and wait for what each of them says."""
+        row = self.checked(deal)
+        ids = {one.code: one.id for one in self.stage.rows("SELECT id, code FROM bank")}
+        acts.apply(
+            self.stage.person(deal.supplier.login),
+            row.id,
+            bank_ids=[ids[str(bank.code)] for bank in banks],
+            fen=fen,
+            currency=deal.currency,
+            tenor_days=tenor_days,
+        )
+        self.say(
+            "demo.applied",
+            supplier=self.name(deal.supplier.organisation),
+            amount=show_money(fen, deal.currency),
+            banks={
+                lang: " · ".join(self.names(bank.name, lang) for bank in banks)
+                for lang in ("zh", "en")
+            },
+        )
+        answers = {}
+        for bank in banks:
+            code = str(bank.code)
+            answers[code] = self.stage.wait(
+                f"the answer of {code}", partial(self._decided, row.id, code)
+            )
+            if answers[code].state == "refused":
+                self.say("demo.refused", bank=self.name(bank), code=answers[code].reason_code)
+        return answers
+
+    def _decided(self, contract_id: UUID, code: str) -> Row[Any] | None:
+        row = self.stage.application(contract_id, code)
+        decided = row is not None and (row.state == "offered" or row.state in ENDED)
+        return row if decided else None
+
+    def take(self, deal: Deal, bank: Organisation) -> None:
+        """Accept the offer, and wait until the bank has locked the account and paid out."""
+        row = self.contract(deal)
+        offered = self.stage.application(row.id, str(bank.code))
+        if offered is None or offered.state != "offered":
+            raise Broken(f"{bank.code} has no open offer", where=deal.number)
+        acts.accept_offer(self.stage.person(deal.supplier.login), offered.id)
+        self.stage.wait("the payout", lambda: self._is_drawn(row.id, str(bank.code)))
+        self.say("demo.drawn", supplier=self.name(deal.supplier.organisation), bank=self.name(bank))
+
+    def _is_drawn(self, contract_id: UUID, code: str) -> bool:
+        row = self.stage.application(contract_id, code)
+        if row is None or row.state in ENDED:
+            raise Broken(f"the loan of {code} came to nothing", where=str(row and row.reason_code))
+        return bool(row.state == "drawn" and row.drawn_fen == row.principal_fen)
+
+    # ── 4. Being paid ────────────────────────────────────────────────────────────────────────
+
+    def accept_delivery(self, deal: Deal, on: date, code: str | None) -> None:
+        """The purchaser accepts one milestone of the record, or all that is left."""
+        row = self.contract(deal)
+        part = None
+        if code is not None:
+            (found,) = self.stage.rows(
+                "SELECT id FROM milestone WHERE contract_id = :id AND code = :code",
+                id=row.id, code=code,
+            )  # fmt: skip
+            part = found.id
+        acts.accept_delivery(self.stage.person(deal.purchaser.login), row.id, on, part)
+        self.say("demo.accepted", purchaser=self.name(deal.purchaser.organisation))
+
+    def pay(
+        self,
+        deal: Deal,
+        *,
+        fen: int,
+        on: date,
+        remittance: str,
+        into: Account | None = None,
+        keeper: Organisation | None = None,
+    ) -> None:
+        """The purchaser pays; the account's bank writes the statement; the operator imports it."""
+        account, bank = into or deal.account, keeper or deal.keeper
+        self.stage.pay(
+            str(bank.code),
+            account.number,
+            fen=fen,
+            currency=deal.currency,
+            on=on,
+            payer=deal.purchaser.organisation.name,
+            holder=account.holder,
+            remittance=remittance,
+        )
+        content = self.stage.statement(str(bank.code), account.number, on, on)
+        path = self.folder / "statements" / f"{bank.code}-{account.number[-4:]}-{on}.xml"
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.write_bytes(content)
+        self.statements.append(path)
+        self.imports([path])
+        self.say(
+            "demo.strayed" if into else "demo.paid",
+            purchaser=self.name(deal.purchaser.organisation),
+            amount=show_money(fen, deal.currency),
+            bank=self.name(bank),
+        )
+        self.stage.wait("the payment to be matched", self.stage.is_quiet)
+
+    def settle(self, deal: Deal, bank: Organisation) -> None:
+        """Wait until the loan is settled in our books and in the bank's."""
+        row = self.contract(deal)
+        self.stage.wait(
+            "the loan to be settled",
+            lambda: (
+                getattr(self.stage.application(row.id, str(bank.code)), "loan_state", "") in SETTLED
+            ),
+        )
+        self.say("demo.settled", supplier=self.name(deal.supplier.organisation))
+
+
+# The synthetic cast
+
+
+def cast(play: Play, city: City) -> None:
+    """Put everything that will happen in the city down on the agenda."""
+    for day, package in contracts.packages(city.contracts).items():
+        play.agenda.put(at(day, EVENING), partial(play.publish, str(day), package))
+    for contract in city.contracts:
+        if contract.account is not None:
+            _put(play, city, contract, deal_of(city, contract))
+
+
+def deal_of(city: City, contract: CityContract) -> Deal:
+    """A contract of the cast with its people."""
+    account = contract.account
+    if account is None:
+        raise ValueError(f"{contract.number} has no account")
+    return Deal(
+        ocid=contract.ocid,
+        number=contract.number,
+        supplier=city.people.person(contract.supplier),
+        purchaser=city.people.person(contract.purchaser),
+        account=account,
+        keeper=BANK_B if BANK_B.name in account.bank_name else BANK_A,
+        currency="CNY",
+    )
+
+
+def _put(play: Play, city: City, contract: CityContract, deal: Deal) -> None:
+    put, public = play.agenda.put, contract.public_on
+    if contract.part == "new-year":
+        put(at(_later(contract.signed_on, 1)), lambda: play.look(deal))
+        return
+    if contract.part == "not-financeable":
+        put(at(_later(contract.signed_on, 10)), lambda: play.look(deal))
+        return
+    asked, answered = _later(public, 1), _later(public, 2)
+    put(at(asked), lambda: play.prepare(deal))
+    put(at(answered), lambda: play.answer(deal))
+    if contract.part == "other-account":
+        return
+    bank = BANK_B if contract.part == "refused" else BANK_A
+    fen = contract.amount_fen * 6 // 10 // 100_000 * 100_000
+    applied = _later(public, 3)
+    tenor_days = (contract.milestones[-1].due_on - applied).days + GRACE_DAYS
+    put(at(applied), partial(play.apply, deal, [bank], fen, tenor_days))
+    if contract.part == "refused":
+        return
+    put(at(_later(public, 4)), lambda: play.take(deal, bank))
+    for part in contract.milestones:
+        _put_milestone(play, city, contract, deal, part)
+    if contract.part != "diverted":
+        last = contract.milestones[-1].paid_on
+        put(at(last, EVENING), lambda: play.settle(deal, bank))
+
+
+def _put_milestone(
+    play: Play, city: City, contract: CityContract, deal: Deal, part: Milestone
+) -> None:
+    only = len(contract.milestones) == 1
+    code = None if only else part.code
+    accepted = _later(part.delivered_on - timedelta(days=1), 1)
+    play.agenda.put(at(accepted), lambda: play.accept_delivery(deal, accepted, code))
+    said = f"付 {contract.number} 合同款 {part.title}"
+    if contract.part != "diverted":
+        play.agenda.put(
+            at(part.paid_on),
+            lambda: play.pay(deal, fen=part.amount_fen, on=part.paid_on, remittance=said),
+        )
+        return
+    # The purchaser's clerk picks the account of the firm's other contract.
+    other = deal_of(city, city.part("other-account"))
+    play.agenda.put(
+        at(part.paid_on),
+        lambda: play.pay(
+            deal, fen=part.amount_fen, on=part.paid_on, remittance=said,
+            into=other.account, keeper=other.keeper,
+        ),
+    )  # fmt: skip
+
+
+def _later(day: date, working_days: int) -> date:
+    return add_working_days(day, working_days).on
