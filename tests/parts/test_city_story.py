@@ -81,7 +81,8 @@ LOAN = Application(
 )  # fmt: skip
 CASE = Case(
     id=UUID(int=1), contract="合同〔2026〕1号", ocid="ocds-zzhcp1-1", title="照明",
-    supplier="某公司", purchaser="某局", amount_fen=100_000_00, currency="CNY", state="paid", is_financeable=False,
+    supplier="某公司", purchaser="某局", amount_fen=100_000_00, currency="CNY", state="paid",
+    is_financeable=False,
     sentence={"zh": "已全部付清。", "en": "Paid in full."}, applications=(LOAN,),
     payments=(Payment(100_000_00, "CNY", "4821", "allocated", date(2026, 5, 4)),),
     story=(Told(AT, "contract.pay", {}),),
