@@ -46,9 +46,9 @@ from financing.evidence.cms import Signer
 from financing.values.times import wall_now
 
 _MARK: Final = "made"
-_CA: Final = "ca.pem"
+CA: Final = "ca.pem"
 _FILES: Final = (
-    _CA,
+    CA,
     "root.key",
     "packet.pem",
     "packet.key",
@@ -90,7 +90,7 @@ class Keys:
         try:
             packet = x509.load_pem_x509_certificate(held["packet.pem"])
             return cls(
-                ca_pem=held[_CA],
+                ca_pem=held[CA],
                 signer=Signer.of(packet.public_bytes(Encoding.DER), _private(held["packet.key"])),
                 request_public_pem=held["request.pub"].decode(),
                 request_kid=_kid(held["request.pub"]),
@@ -133,7 +133,7 @@ def _fresh() -> dict[str, bytes]:
     root = certificates.make_root(root_key, now)
     packet = certificates.make_signing(root, root_key, packet_key.public_key(), now)
     return {
-        _CA: root.public_bytes(Encoding.PEM),
+        CA: root.public_bytes(Encoding.PEM),
         "root.key": _pem(root_key),
         "packet.pem": packet.public_bytes(Encoding.PEM),
         "packet.key": _pem(packet_key),

@@ -438,7 +438,9 @@ def main() -> None:
     parser.add_argument("--trust", type=Path, help="PEM file of the roots that you trust")
     call = parser.parse_args()
     try:
-        found = verify(call.file.read_bytes(), call.trust.read_bytes() if call.trust else b"")
+        with call.file.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        found = verify(data, call.trust.read_bytes() if call.trust else b"")
     except OSError as problem:
         parser.exit(2, f"error: {problem}\n")
     except NoOpenssl as problem:
