@@ -72,6 +72,7 @@ def _facts(identity: str, parts: dict[str, bytes]) -> Opened:
     checks = json.loads(parts["checks.json"])
     requested = index["application"]["requested"]
     contract = index["contract"]["amount"]
+    supplier = index["supplier"]
     if contract["currency"] != requested["currency"]:
         raise ValueError("contract and application name two currencies")
     return Opened(
@@ -79,7 +80,7 @@ def _facts(identity: str, parts: dict[str, bytes]) -> Opened:
         bank=index["recipient"]["bank"],
         contract_number=index["contract"]["number"],
         contract_amount=_minor(contract),
-        supplier=index["supplier"]["uscc"],
+        supplier=str(supplier.get("uscc") or supplier["id"]),  # the id of another register
         amount=_minor(requested),
         currency=requested["currency"],
         failed_checks=tuple(c["id"] for c in checks if c["result"] == "fail"),

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from financing.evidence import asice, certificates, cms
 from financing.evidence.cms import integer, oid, seq, set_, tlv
+from financing.values.times import rfc3339, wall_now
 
 NOW = datetime(2026, 3, 2, 1, 2, 3, tzinfo=UTC)
 STAMP = NOW.strftime("%y%m%d%H%M%SZ").encode()
@@ -104,6 +105,17 @@ def packet(parts: Sequence[asice.Part] | None = None, by: cms.Signer | None = No
     parts = parts or documents()
     manifest = asice.manifest(parts)
     return asice.container(parts, manifest, (by or signer()).sign(manifest, NOW))
+
+
+def fresh() -> tuple[bytes, bytes]:
+    """A good packet of this machine's time, and the PEM of its root."""
+    now = wall_now().replace(microsecond=0)
+    issuer = new_root(now)
+    issued = new_signing(issuer, now)
+    by = cms.Signer.of(issued.der, issued.key)
+    parts = documents(**{"packet.json": {"issued_at": rfc3339(now)}})
+    text = asice.manifest(parts)
+    return asice.container(parts, text, by.sign(text, now)), issuer.pem
 
 
 def entries_of(data: bytes) -> list[Entry]:
