@@ -20,7 +20,7 @@ from werkzeug.exceptions import HTTPException
 
 from bank_adapters.sandbox import faults, signing
 from bank_adapters.sandbox.books import Row, money
-from bank_adapters.sandbox.mind import OPEN, TEXTS, Mind
+from bank_adapters.sandbox.mind import OPEN, TEXTS, Mind, pass_time
 
 BATCH = 50
 IDS = 200
@@ -250,6 +250,7 @@ class Desk:
         }
 
     def accept(self, reference: str) -> dict[str, Any]:
+        pass_time(self.mind)  # an offer that has lapsed by now is no longer open
         case = self._known(reference)
         return self._once(_body(), lambda message: self._accept(case, message))
 
@@ -257,11 +258,10 @@ class Desk:
         request_id = _text(message, "request_id")
         said = message.get("offer")
         if case["state"] != "offered":
-            code = "R82" if case["state"] == "expired" else "R84"
-            return refusal(request_id, code, f"the case is {case['state']}")
+            if case["state"] == "expired":
+                return refusal(request_id, "R82", TEXTS["R82"])
+            return refusal(request_id, "R84", f"the case is {case['state']}")
         offer = json.loads(case["offer"])
-        if datetime.fromisoformat(offer["valid_until"]) <= self.books.now():
-            return refusal(request_id, "R82", TEXTS["R82"])
         if not isinstance(said, dict) or said.get("digest") != case["offer_digest"]:
             return refusal(request_id, "R82", "the offer was replaced by another one")
         if _money(message) != (case["amount"], case["currency"]):

@@ -119,11 +119,14 @@ def _repay(books: Books, case: Row, most: int, on: date, flow: str) -> int:
 def fall_due(books: Books) -> None:
     """Say of each loan whose day has passed with money outstanding that it is overdue."""
     today = books.today()
+    late = (
+        "SELECT * FROM credit_case WHERE state = 'drawn' AND principal > 0 AND due_on < ?",
+        today.isoformat(),
+    )
+    if not books.rows(*late):
+        return
     with books.writing():
-        for case in books.rows(
-            "SELECT * FROM credit_case WHERE state = 'drawn' AND principal > 0 AND due_on < ?",
-            today.isoformat(),
-        ):
+        for case in books.rows(*late):
             books.say(
                 case["reference"],
                 "loan.overdue",

@@ -351,17 +351,23 @@ STEPS: dict[str, Callable[[Mind, Row], None]] = {
 
 
 def pass_time(mind: Mind) -> None:
-    """What the clock brings: offers lapse, loans fall due."""
+    """What the clock brings: offers lapse, loans fall due. Writes only where something does."""
     now = mind.books.now()
+    for case in mind.books.rows("SELECT * FROM credit_case WHERE state = 'offered'"):
+        terms = json.loads(case["offer"])
+        if datetime.fromisoformat(terms["valid_until"]) <= now:
+            _lapse(mind, case["reference"], terms["reference"])
+    loans.fall_due(mind.books)
+
+
+def _lapse(mind: Mind, reference: str, offer_reference: str) -> None:
     with mind.books.writing():
-        for case in mind.books.rows("SELECT * FROM credit_case WHERE state = 'offered'"):
-            terms = json.loads(case["offer"])
-            if datetime.fromisoformat(terms["valid_until"]) <= now:
-                mind.say(
-                    case,
-                    "offer.expired",
-                    "offer_expired",
-                    state="expired",
-                    offer_reference=terms["reference"],
-                )
-        loans.fall_due(mind.books)
+        case = mind.books.known(reference)
+        if case["state"] == "offered":  # it may have been accepted since it was looked at
+            mind.say(
+                case,
+                "offer.expired",
+                "offer_expired",
+                state="expired",
+                offer_reference=offer_reference,
+            )

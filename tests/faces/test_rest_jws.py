@@ -441,6 +441,15 @@ def test_a_lapsed_offer_cannot_be_accepted(adapter: Adapter, keys: Keys, tmp_pat
         assert gone.offer_reference == offered.offer.reference
 
 
+def test_a_bank_whose_clock_nobody_sets_lets_its_offers_lapse(
+    adapter: Adapter, keys: Keys, tmp_path: Path
+) -> None:
+    with bank(tmp_path / "bank", keys, behaviour={"valid_s": 1}) as own:
+        item = submission(keys, wish())
+        adapter.submit(line(own, keys), [item])
+        until(adapter, line(own, keys), item, Status.OFFER_EXPIRED)
+
+
 def test_cancelling_ends_an_application_until_the_money_is_paid_out(
     adapter: Adapter, call: Call, keys: Keys
 ) -> None:
