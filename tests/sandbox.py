@@ -191,7 +191,7 @@ class Wish:
     amount: Money = AMOUNT
     tenor_days: int = 180
     account: str = "6011020123456789012"
-    checks: tuple[Mapping[str, str], ...] = ({"id": "SIGNED", "result": "pass"},)
+    checks: tuple[Mapping[str, object], ...] = ({"id": "SIGNED", "result": "pass"},)
     has_consent: bool = True
 
     def but(self, **other: Any) -> Wish:
@@ -244,7 +244,14 @@ def submission(keys: Keys, wish: Wish) -> Submission:
         "recipient": {"bank": wish.bank, "certificate_sha256": None},
         "schema": "financing-packet/1",
         "supersedes": None,
-        "supplier": {"name": wish.supplier.name, "uscc": wish.supplier.id},
+        "supplier": {
+            "name": wish.supplier.name,
+            **(
+                {"uscc": wish.supplier.id}
+                if wish.supplier.scheme == "CN-USCC"
+                else {"id": wish.supplier.id, "scheme": wish.supplier.scheme}
+            ),
+        },
     }
     parts = [
         asice.Part.of(name, "application/json", canonical.dumps(value))

@@ -31,7 +31,8 @@ class Opened:
     Args:
         identity: `sha-256:<hex>` of the signed manifest.
         bank: the recipient that it names.
-        failed_checks: ids of checks whose result is "fail".
+        supplier: its code; of a foreign firm its id in its own register.
+        failed_checks: ids of checks that failed and that keep a contract from being financed.
         account_digest: computed from the account's own fields.
     """
 
@@ -83,12 +84,20 @@ def _facts(identity: str, parts: dict[str, bytes]) -> Opened:
         supplier=str(supplier.get("uscc") or supplier["id"]),  # the id of another register
         amount=_minor(requested),
         currency=requested["currency"],
-        failed_checks=tuple(c["id"] for c in checks if c["result"] == "fail"),
+        failed_checks=tuple(
+            check["id"]
+            for check in checks
+            if check["result"] == "fail" and check.get("blocks", True)
+        ),
         account=str(account["number"]),
         holder=str(account["holder"]),
         holder_id=str(account["holder_id"]),
         account_digest=_digest({name: account[name] for name in ACCOUNT}),
     )
+
+
+def _party_id(party: dict[str, Any]) -> str:
+    return str(party["uscc"] if "uscc" in party else party["id"])
 
 
 def _minor(amount: dict[str, Any]) -> int:

@@ -200,11 +200,24 @@ def test_an_offer_comes_with_its_terms_and_the_echo(
 
 def test_a_bank_lends_in_the_contracts_currency(adapter: Adapter, call: Call, keys: Keys) -> None:
     item = submission(
-        keys, wish(contract=Money(900_000_00, "MXN"), amount=Money(500_000_00, "MXN"))
+        keys,
+        wish(
+            contract=Money(900_000_00, "MXN"),
+            amount=Money(500_000_00, "MXN"),
+            supplier=Party("MX-RFC", "XAXX010101000", "Alumbrado Ejemplo SA de CV"),
+        ),
     )
     adapter.submit(call, [item])
     offered = until(adapter, call, item, Status.OFFERED)
     assert offered.offer is not None and offered.offer.amount == Money(500_000_00, "MXN")
+
+
+def test_a_check_that_does_not_block_keeps_no_bank_from_offering(
+    adapter: Adapter, call: Call, keys: Keys
+) -> None:
+    item = submission(keys, wish(checks=({"id": "LATE", "result": "fail", "blocks": False},)))
+    adapter.submit(call, [item])
+    until(adapter, call, item, Status.OFFERED)
 
 
 def changed(item: Submission) -> Submission:
@@ -222,7 +235,7 @@ def changed(item: Submission) -> Submission:
         ({"tenor_days": 361}, "R33"),
         ({"bank": "sandbox-b"}, "R64"),
         ({"has_consent": False}, "R62"),
-        ({"checks": ({"id": "SIGNED", "result": "fail"},)}, "R21"),
+        ({"checks": ({"id": "SIGNED", "result": "fail", "blocks": True},)}, "R21"),
     ],
 )
 def test_the_bank_says_no_by_itself_and_why(
