@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -118,6 +120,13 @@ def reference(name: str) -> bytes:
 
 def same_file_twice() -> bytes:
     return manifest_but(reference("checks.json"), reference("checks.json") * 2)
+
+
+def names_the_mimetype() -> bytes:
+    digest = base64.b64encode(asice.hashlib.sha256(asice.MEDIA_TYPE.encode()).digest())
+    more = re.sub(rb"Value>.*<", b"Value>" + digest + b"<", reference("checks.json"))
+    more = more.replace(b"checks.json", b"mimetype")
+    return manifest_but(reference("checks.json"), reference("checks.json") + more)
 
 
 def without_reference() -> bytes:
@@ -304,6 +313,12 @@ BAD: dict[str, tuple[Make, str, str]] = {
         FORMAT,
         "manifest-form",
     ),
+    "a media type in capitals, signed so": (
+        lambda: manifest_but(b"application/json", b"Application/JSON"),
+        FORMAT,
+        "manifest-form",
+    ),
+    "the mimetype named, signed so": (names_the_mimetype, FORMAT, "manifest-form"),
     "the same file twice, signed so": (same_file_twice, FORMAT, "manifest-form"),
     "a part without reference": (without_reference, FORMAT, "unlisted"),
     "parts in another order": (other_order, FORMAT, "container-form"),

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from financing.errors import Broken, Invalid, Unreachable, Untrusted
 from financing.evidence import asice, jws, verify
@@ -173,6 +175,10 @@ def test_a_signature_of_anything_else_is_refused(keys: Keys, tmp_path: Path) -> 
     assert slug(b"body", good.partition("..")[0] + ".." + "A" * 86, pem) == mismatch
     assert slug(b"body", with_header(good, b"[]"), pem) == malformed
     assert slug(b"body", with_header(good, b"{"), pem) == malformed
+    last = "AQgw".index(good[-1]) * 16
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    assert slug(b"body", good[:-1] + alphabet[last + 1], pem) == malformed
+    assert slug(b"body", "AAAAA.." + good.rpartition(".")[2], pem) == malformed
     headers = {
         b'{"alg":"none","b64":false,"crit":["b64"]}': "algorithm-not-bound",
         b'{"alg":"HS256","b64":false,"crit":["b64"]}': "algorithm-not-bound",
@@ -185,7 +191,17 @@ def test_a_signature_of_anything_else_is_refused(keys: Keys, tmp_path: Path) -> 
         assert slug(b"body", with_header(good, header), pem) == expected
 
 
-@pytest.mark.parametrize("pem", ["", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"])
+P384 = (
+    ec.generate_private_key(ec.SECP384R1())
+    .public_key()
+    .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    .decode()
+)
+
+
+@pytest.mark.parametrize(
+    "pem", ["", P384, "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"]
+)
 def test_a_registered_key_that_is_none_is_told(keys: Keys, pem: str) -> None:
     with pytest.raises(Invalid):
         jws.verify_detached(b"body", keys.sign_request(b"body"), pem)

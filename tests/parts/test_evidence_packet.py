@@ -91,6 +91,14 @@ def test_a_name_that_readers_could_take_in_two_ways_is_refused(name: str) -> Non
         asice.Part.of(name, "application/json", b"{}")
 
 
+def test_a_part_that_readers_could_take_in_two_ways_is_refused() -> None:
+    for media_type in ("", "json", 'a/b"', "a/b c", "A/b"):
+        with pytest.raises(Invalid):
+            asice.Part.of("a", media_type, b"")
+    with pytest.raises(Invalid):
+        asice.manifest([*parts_of({"a": b""}), asice.Part.of("a", "text/plain", b"x")])
+
+
 def test_a_zip_is_no_part_but_a_chinese_layout_document_is() -> None:
     with pytest.raises(Invalid):
         asice.Part.of("a.zip", "application/zip", b"PK\x03\x04")

@@ -161,6 +161,12 @@ def test_a_key_out_of_its_life_is_told() -> None:
     for dead, slug in ((early, "not-yet-valid"), (late, "expired"), (revoked, "revoked")):
         assert refused(V1A, dead) == (f"key-{slug}", 401)
         assert refused(V1A, dead, live) == (f"key-{slug}", 401)
+    stranger = "v1a," + base64.b64encode(bytes(64)).decode()
+    assert refused(stranger, late, early) == ("key-not-yet-valid", 401)
+    assert refused(stranger, late, revoked, now=NOW - timedelta(hours=25)) == (
+        "timestamp-in-future",
+        401,
+    )
 
 
 def test_a_bank_without_a_key_is_told_so() -> None:
