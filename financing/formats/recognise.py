@@ -1,0 +1,35 @@
+"""What a file is, by its content, never by its name."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from typing import BinaryIO, Final, Literal
+
+Kind = Literal["records", "statement", "ignored"]
+
+LOOK: Final = 4096
+_BLANK: Final = b" \t\r\n"
+_UTF8_MARK: Final = b"\xef\xbb\xbf"
+
+
+def recognise(stream: BinaryIO) -> Kind:
+    """Say what a seekable file holds; it is left at its beginning.
+
+    `records` is JSON (also JSON Lines, also compressed), `statement` is XML; whether either is
+    good is for its reader to say. Everything else is `ignored`: a README beside the data.
+    """
+    head = stream.read(LOOK)
+    if head[:2] == b"\x1f\x8b":
+        stream.seek(0)
+        try:
+            head = gzip.GzipFile(fileobj=stream).read(LOOK)
+        except (OSError, EOFError, zlib.error):
+            head = b"{"  # broken compression: the reader of records says where
+    stream.seek(0)
+    first = head.removeprefix(_UTF8_MARK).lstrip(_BLANK)[:1]
+    if first in (b"{", b"["):
+        return "records"
+    if first == b"<" or head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "statement"
+    return "ignored"

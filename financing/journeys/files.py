@@ -1,0 +1,129 @@
+"""Files come in: procurement records and bank statements, recognised by content.
+
+1. `import_paths` every file below these paths, each in sets, each set in a transaction
+2. `replay`       what was parked is read again from its bytes
+
+A file that cannot be read at all is refused by name, and the others go on.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+from uuid import UUID
+
+from sqlalchemy import select, update
+
+from financing.context import Context
+from financing.errors import FinancingError, Unreadable
+from financing.formats import ocds
+from financing.formats.recognise import recognise
+from financing.journeys import intake, statements
+from financing.store.db import SYSTEM, Actor, Tx
+from financing.store.tables import parked
+
+SET = 200  # releases in one transaction
+STDIN = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """What became of one file; counts are contract versions or statement lines."""
+
+    path: str
+    kind: str  # records, statement, ignored, refused
+    read: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    parked: int = 0
+    error: FinancingError | None = None
+
+
+def import_paths(
+    ctx: Context,
+    paths: Iterable[Path | str],
+    *,
+    actor: Actor = SYSTEM,
+    say: Callable[[FileReport], None] = lambda _report: None,
+) -> list[FileReport]:
+    """Import every file below these paths; the same files again change nothing.
+
+    Raises:
+        Unreadable: a path does not exist.
+    """
+    reports = []
+    for path in _files(paths):
+        try:
+            report = _import_one(ctx, actor, path)
+        except FinancingError as problem:
+            report = FileReport(str(path), "refused", error=problem)
+        reports.append(report)
+        say(report)
+    return reports
+
+
+def _files(paths: Iterable[Path | str]) -> Iterator[Path | str]:
+    for path in paths:
+        if path == STDIN:
+            yield STDIN
+            continue
+        here = Path(path)
+        if not here.exists():
+            raise Unreadable("no such file or folder", where=str(path), remedy="Check the path.")
+        yield from sorted(p for p in here.rglob("*") if p.is_file()) if here.is_dir() else [here]
+
+
+def _import_one(ctx: Context, actor: Actor, path: Path | str) -> FileReport:
+    if path == STDIN:
+        return _read(ctx, actor, io.BytesIO(sys.stdin.buffer.read()), STDIN)
+    try:
+        with Path(path).open("rb") as stream:
+            return _read(ctx, actor, stream, str(path))
+    except OSError as problem:
+        raise Unreadable(
+            f"the file cannot be opened: {problem.strerror}", where=str(path)
+        ) from problem
+
+
+def _read(ctx: Context, actor: Actor, stream: BinaryIO, source: str) -> FileReport:
+    kind = recognise(stream)
+    name = source if source == STDIN else Path(source).name
+    if kind == "ignored":
+        return FileReport(source, kind)
+    if kind == "statement":
+        with ctx.begin(actor) as tx:
+            booked = statements.import_statement(tx, stream, name)
+        return FileReport(
+            source, kind, booked.read, booked.new, booked.changed, booked.unchanged, booked.parked
+        )
+    total = intake.Counts()
+    items = ocds.read(stream.read, name)
+    while batch := list(islice(items, SET)):
+        total.add(ctx.attempt(lambda tx, batch=batch: intake.take(tx, batch), actor))
+    return FileReport(
+        source, kind, total.read, total.new, total.changed, total.unchanged, total.parked
+    )
+
+
+def replay(tx: Tx, ids: Sequence[UUID] | None = None) -> dict[UUID, bool]:
+    """Read parked things again; what can be used now is marked replayed.
+
+    Args:
+        ids: which; None is all that are open.
+    """
+    query = select(parked).where(parked.c.state == "open").order_by(parked.c.at, parked.c.id)
+    if ids is not None:
+        query = query.where(parked.c.id.in_(list(ids)))
+    outcome = {}
+    for row in tx.rows(query):
+        again = intake.replay if row.kind == "record" else statements.replay
+        outcome[row.id] = again(tx, row)
+        if outcome[row.id]:
+            tx.db.execute(update(parked).where(parked.c.id == row.id).values(state="replayed"))
+    return outcome
