@@ -124,13 +124,13 @@ class _Watched:
             self.connect()  # type: ignore[attr-defined]  # before any send, so that sends count
         elif (watch := _WATCH.get()) is not None:
             watch.follow(self.sock)  # kept alive from an earlier request
-        super().request(*args, **kwargs)  # type: ignore[misc]
+        super().request(*args, **kwargs)  # type: ignore[misc]  # by mixin
 
     def send(self, data: Any) -> None:
         watch = _WATCH.get()
         if watch is not None:
             watch.sends += 1
-        super().send(data)  # type: ignore[misc]
+        super().send(data)  # type: ignore[misc]  # by mixin
 
 
 class _Plain(_Watched, HTTPConnection):

@@ -16,10 +16,10 @@ from marshmallow import INCLUDE, Schema, ValidationError
 from marshmallow.fields import Field
 
 from financing.errors import Invalid
-from financing.values.money import MOST_MINOR, minor_digits, money_json
+from financing.values.money import MOST_MINOR, minor_digits
 from financing.values.money import Money as Amount
 from financing.values.strict_json import MOST_INT, pointer
-from financing.values.times import parse_date, parse_instant, rfc3339
+from financing.values.times import parse_date, parse_instant
 
 _RATE: Final = re.compile(r"(?:0|[1-9][0-9]{0,4})(?:\.[0-9]{1,4})?")
 _DIGEST: Final = re.compile(r"sha-256:[0-9a-f]{64}")
@@ -106,9 +106,6 @@ class Money(Field[Amount]):
         number: int = self.number._deserialize(value[unit], unit, value)
         return Amount(number, currency)
 
-    def _serialize(self, value: Amount | None, attr: Any, obj: Any, **rest: Any) -> Any:
-        return None if value is None else money_json(value.fen, value.currency)
-
 
 class Rate(Field[str]):
     """Basis points a year as decimal text, `"435"` is 4.35 %; at most four places.
@@ -140,9 +137,6 @@ class Instant(Field[datetime]):
         except Invalid as problem:
             raise ValidationError(problem.detail) from problem
 
-    def _serialize(self, value: datetime | None, attr: Any, obj: Any, **rest: Any) -> Any:
-        return None if value is None else rfc3339(value)
-
 
 class Day(Field[date]):
     """A civil date, `YYYY-MM-DD`."""
@@ -154,9 +148,6 @@ class Day(Field[date]):
             return parse_date(value)
         except Invalid as problem:
             raise ValidationError(problem.detail) from problem
-
-    def _serialize(self, value: date | None, attr: Any, obj: Any, **rest: Any) -> Any:
-        return None if value is None else value.isoformat()
 
 
 class Digest(Field[str]):
@@ -186,8 +177,7 @@ def read(schema: Schema, value: object, *, at: tuple[str | int, ...] = ()) -> An
     try:
         return schema.load(value)  # type: ignore[arg-type]  # what is no object is said so
     except ValidationError as problem:
-        messages = problem.normalized_messages()  # type: ignore[no-untyped-call]
-        wrong = tuple(_wrong(messages, at))
+        wrong = tuple(_wrong(problem.messages, at))
         raise Invalid(
             wrong[0][1], where=wrong[0][0], remedy="Send it as documented.", fields=wrong
         ) from problem

@@ -157,7 +157,7 @@ class Books:
             raise KeyError(reference)
         return case
 
-    def do_next(self, reference: str, step: str) -> None:
+    def put_on_list(self, reference: str, step: str) -> None:
         """Put a step on the bank's list."""
         with self.writing() as db:
             db.execute("INSERT INTO todo (reference, step) VALUES (?, ?)", (reference, step))

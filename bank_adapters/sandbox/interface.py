@@ -179,7 +179,7 @@ class Desk:
                     "AND state IN ('received', 'reviewing', 'info_required', 'offered')",
                     (message["supersedes"],),
                 )
-            self.books.do_next(reference, "decide")
+            self.books.put_on_list(reference, "decide")
         return {
             "request_id": request_id,
             "application": message["application"],
@@ -274,7 +274,7 @@ class Desk:
             offer_digest=case["offer_digest"],
             offer_reference=offer["reference"],
         )
-        self.books.do_next(case["reference"], "contract")
+        self.books.put_on_list(case["reference"], "contract")
         return taken(case, request_id)
 
     def cancel(self, reference: str) -> dict[str, Any]:

@@ -313,7 +313,7 @@ def _contract(mind: Mind, case: Row) -> None:
         due_on=due_on.isoformat(),
         echo_amount=amount,
     )
-    mind.books.do_next(case["reference"], "lock")
+    mind.books.put_on_list(case["reference"], "lock")
 
 
 def _lock(mind: Mind, case: Row) -> None:
@@ -331,7 +331,7 @@ def _lock(mind: Mind, case: Row) -> None:
         proof_reference=f"SD{case['reference']}",
         loan_reference=case["loan_reference"],
     )
-    mind.books.do_next(case["reference"], "pay_out")
+    mind.books.put_on_list(case["reference"], "pay_out")
 
 
 def _pay_out(mind: Mind, case: Row) -> None:

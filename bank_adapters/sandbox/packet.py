@@ -96,10 +96,6 @@ def _facts(identity: str, parts: dict[str, bytes]) -> Opened:
     )
 
 
-def _party_id(party: dict[str, Any]) -> str:
-    return str(party["uscc"] if "uscc" in party else party["id"])
-
-
 def _minor(amount: dict[str, Any]) -> int:
     value = amount["fen" if amount["currency"] == "CNY" else "minor"]
     if not isinstance(value, int):

@@ -15,8 +15,17 @@ CALLED_BY_OTHERS = {
     "format_commands": "click",
     "log_request": "werkzeug",
     "main": "the console script",
+    "Meta": "marshmallow",
 }
-BY_DECORATOR = ["@route", "@*.route", "@*.get", "@*.post", "@click.*", "@*.before_request"]
+BY_DECORATOR = [
+    "@route",
+    "@*.route",
+    "@*.get",
+    "@*.post",
+    "@click.*",
+    "@*.before_request",
+    "@validates_schema",
+]
 
 
 def named_in_text() -> set[str]:

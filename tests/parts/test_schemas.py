@@ -99,12 +99,10 @@ def test_money_is_whole_minor_units_of_a_known_currency(value: object) -> None:
         one(Money(), value)
 
 
-def test_money_in_two_currencies_comes_and_goes() -> None:
+def test_money_in_two_currencies_is_read() -> None:
     assert one(Money(), {"fen": 5, "currency": "CNY"}) == Amount(5, "CNY")
     assert one(Money(), {"minor": 5, "currency": "MXN"}) == Amount(5, "MXN")
     assert one(Money(0), {"fen": 0, "currency": "CNY"}) == Amount(0, "CNY")
-    dumped = Schema.from_dict({"x": Money()})().dump({"x": Amount(5, "MXN")})
-    assert dumped == {"x": {"minor": 5, "currency": "MXN"}}
 
 
 def test_text_is_composed_and_times_are_utc() -> None:
