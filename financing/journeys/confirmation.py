@@ -198,7 +198,9 @@ def what_is_shown(tx: Tx, row: Row[Any]) -> dict[str, Any]:
         "amount": money_json(row.amount_fen, row.currency) if row.amount_fen is not None else None,
         "signed_on": row.signed_on.isoformat() if row.signed_on else None,
         "paid_fen": _paid_fen(tx, row),
-        "account": dict(account._mapping) if account else None,
+        "account": {str(name): value for name, value in account._mapping.items()}
+        if account
+        else None,
     }
 
 

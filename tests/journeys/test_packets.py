@@ -66,6 +66,7 @@ def party(tx: Tx, kind: str, name: str, *, scheme: str = "CN-USCC", code: str = 
 
 
 def contract_of(tx: Tx, supplier: UUID, purchaser: UUID) -> Row[Any]:
+    version_id = new_id()
     row = create(
         tx,
         "contract",
@@ -80,6 +81,7 @@ def contract_of(tx: Tx, supplier: UUID, purchaser: UUID) -> Row[Any]:
         title="上街区学校照明改造",
         purchaser_id=purchaser,
         supplier_id=supplier,
+        current_version_id=version_id,
         record_version=1,
         amount_fen=128_000_000,
         currency="CNY",
@@ -103,7 +105,7 @@ def contract_of(tx: Tx, supplier: UUID, purchaser: UUID) -> Row[Any]:
     )
     tx.db.execute(
         insert(contract_version).values(
-            id=new_id(),
+            id=version_id,
             contract_id=row.id,
             n=1,
             release_id=release_id,
@@ -182,15 +184,12 @@ def arrange(tx: Tx, *, with_account: bool = True, scheme: str = "CN-USCC") -> Ca
             number=NUMBER,
         )
         accounts.confirm(tx, row.id)
-    version = tx.db.execute(
-        text("SELECT id FROM contract_version WHERE contract_id = :id"), {"id": row.id}
-    ).scalar_one()
     consent_id = new_id()
     tx.db.execute(
         insert(consent).values(
             id=consent_id,
             contract_id=row.id,
-            contract_version_id=version,
+            contract_version_id=row.current_version_id,
             bank_id=bank_id,
             supplier_id=supplier,
             text_version="consent/1",
@@ -203,7 +202,7 @@ def arrange(tx: Tx, *, with_account: bool = True, scheme: str = "CN-USCC") -> Ca
         "application",
         "draft",
         contract_id=row.id,
-        contract_version_id=version,
+        contract_version_id=row.current_version_id,
         bank_id=bank_id,
         supplier_id=supplier,
         product_id=product_id,
