@@ -197,11 +197,8 @@ def poll_due(ctx: Context, bank_code: str, works: Sequence[Work]) -> None:
             for item in page.reports:
                 outcome = report(tx, row, item, forced=True)
                 if outcome.word == "parked":
-                    raw = canonical.dumps(
-                        {"status": item.bank_status, "echo": item.echo.application}
-                    )
                     reference = item.bank_reference or item.bank_status
-                    _park(tx, row.code, f"poll {reference}", raw, outcome.why)
+                    _park(tx, row.code, f"poll {reference}", item.raw, outcome.why)
             tx.db.execute(
                 update(bank)
                 .where(bank.c.id == row.id)
@@ -273,7 +270,8 @@ def report(tx: Tx, bank_row: Row[Any], item: Report, *, forced: bool = False) ->
     case = _case_of(tx, bank_row, item)
     if case is None:
         named = item.echo.application or item.echo.request_id or item.bank_reference or "nothing"
-        return Outcome("parked", f"APPLICATION-UNKNOWN: the report names {named}")
+        said = f"APPLICATION-UNKNOWN: {item.bank_status}: the report names {named}"
+        return Outcome("parked", said)
     if item.sequence is not None:
         if item.sequence == case.sequence and item.bank_status != case.bank_status:
             return _hold(tx, case, f"two answers under sequence {item.sequence}")

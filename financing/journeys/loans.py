@@ -352,7 +352,7 @@ def sign(tx: Tx, case: Row[Any], item: Report) -> Outcome:
         day_basis=terms.day_basis,
         drawn_fen=0,
         signed_on=signed_on,
-        due_on=signed_on + timedelta(days=terms.tenor_days),
+        due_on=item.due_on or signed_on + timedelta(days=terms.tenor_days),
     )
     move(tx, "application", case.id, "contract", facts={"principal_fen": principal})
     return Outcome("applied")
