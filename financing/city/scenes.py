@@ -27,6 +27,7 @@ from financing.city.seed import EVENING, at
 from financing.city.stage import Stage
 from financing.city.story import Verification
 from financing.errors import Broken
+from financing.journeys.files import FileReport
 from financing.rules.calendar import add_working_days
 from financing.values.money import show_money
 
@@ -52,7 +53,7 @@ class Play:
     """The whole demo as it unfolds.
 
     Args:
-        imports: reads files as `financing import` does; returns how many things were new.
+        imports: reads files as `financing import` does.
         verified: what the checks said when it mattered, by contract.
         statements: the files of bank statements, in the order in which they came.
     """
@@ -60,7 +61,7 @@ class Play:
     stage: Stage
     agenda: Agenda
     folder: Path
-    imports: Callable[[Sequence[Path]], int]
+    imports: Callable[[Sequence[Path]], list[FileReport]]
     names: Callable[[str, str], str]
     begun: datetime
     verified: dict[UUID, Verification] = field(default_factory=dict)
@@ -89,11 +90,26 @@ class Play:
 
     def publish(self, name: str, package: Mapping[str, Any]) -> None:
         """Write a file as a procurement site does, and let the operator import it."""
+        path = self.write(name, package)
+        self.say("demo.imported", n=self.take_in(path).read)
+
+    def write(self, name: str, package: Mapping[str, Any]) -> Path:
+        """Write a record where the demo keeps its files."""
         path = self.folder / "records" / f"{name}.json"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.write_text(json.dumps(package, ensure_ascii=False, indent=1), encoding="utf-8")
-        count = self.imports([path])
-        self.say("demo.imported", n=count)
+        return path
+
+    def take_in(self, path: Path) -> FileReport:
+        """Let the operator import a file that the city made.
+
+        Raises:
+            Broken: not all of it could be used.
+        """
+        (report,) = self.imports([path])
+        if report.error is not None or report.parked or not report.new + report.changed:
+            raise Broken(f"the city's file was not taken as it is: {report}", where=str(path))
+        return report
 
     # ── 2. Preparing ─────────────────────────────────────────────────────────────────────────
 
@@ -200,41 +216,52 @@ class Play:
         acts.accept_delivery(self.stage.person(deal.purchaser.login), row.id, on, part)
         self.say("demo.accepted", purchaser=self.name(deal.purchaser.organisation))
 
-    def pay(
+    def arrive(
         self,
         deal: Deal,
         *,
         fen: int,
         on: date,
+        payer: str,
         remittance: str,
-        into: Account | None = None,
-        keeper: Organisation | None = None,
+        into: Deal | None = None,
     ) -> None:
-        """The purchaser pays; the account's bank writes the statement; the operator imports it."""
-        account, bank = into or deal.account, keeper or deal.keeper
+        """Money arrives in the contract's account, or by mistake in that of another contract."""
+        other = into or deal
         self.stage.pay(
-            str(bank.code),
-            account.number,
+            str(other.keeper.code),
+            other.account.number,
             fen=fen,
             currency=deal.currency,
             on=on,
-            payer=deal.purchaser.organisation.name,
-            holder=account.holder,
+            payer=payer,
+            holder=other.account.holder,
             remittance=remittance,
         )
-        content = self.stage.statement(str(bank.code), account.number, on, on)
-        path = self.folder / "statements" / f"{bank.code}-{account.number[-4:]}-{on}.xml"
+
+    def book(self, deal: Deal, on: date) -> None:
+        """The account's bank writes the statement of a day; the operator imports it."""
+        code, number = str(deal.keeper.code), deal.account.number
+        path = self.folder / "statements" / f"{code}-{number[-4:]}-{on}.xml"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.write_bytes(content)
+        path.write_bytes(self.stage.statement(code, number, on, on))
         self.statements.append(path)
-        self.imports([path])
+        self.take_in(path)
+        self.stage.wait("the payments to be matched", self.stage.is_quiet)
+
+    def pay(
+        self, deal: Deal, *, fen: int, on: date, remittance: str, into: Deal | None = None
+    ) -> None:
+        """The purchaser pays; what came in is seen in the statement of the account it came into."""
+        payer = deal.purchaser.organisation
+        self.arrive(deal, fen=fen, on=on, payer=payer.name, remittance=remittance, into=into)
+        self.book(into or deal, on)
         self.say(
             "demo.strayed" if into else "demo.paid",
-            purchaser=self.name(deal.purchaser.organisation),
+            purchaser=self.name(payer),
             amount=show_money(fen, deal.currency),
-            bank=self.name(bank),
+            bank=self.name((into or deal).keeper),
         )
-        self.stage.wait("the payment to be matched", self.stage.is_quiet)
 
     def settle(self, deal: Deal, bank: Organisation) -> None:
         """Wait until the loan is settled in our books and in the bank's."""
@@ -315,18 +342,15 @@ def _put_milestone(
     if contract.part != "diverted":
         play.agenda.put(
             at(part.paid_on),
-            lambda: play.pay(deal, fen=part.amount_fen, on=part.paid_on, remittance=said),
+            partial(play.pay, deal, fen=part.amount_fen, on=part.paid_on, remittance=said),
         )
         return
     # The purchaser's clerk picks the account of the firm's other contract.
     other = deal_of(city, city.part("other-account"))
     play.agenda.put(
         at(part.paid_on),
-        lambda: play.pay(
-            deal, fen=part.amount_fen, on=part.paid_on, remittance=said,
-            into=other.account, keeper=other.keeper,
-        ),
-    )  # fmt: skip
+        partial(play.pay, deal, fen=part.amount_fen, on=part.paid_on, remittance=said, into=other),
+    )
 
 
 def _later(day: date, working_days: int) -> date:

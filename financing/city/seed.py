@@ -31,6 +31,7 @@ from financing.values.times import SHANGHAI
 from financing.web.session import DEMO_PASSWORD, hash_password
 
 MORNING: Final = time(9, 0, tzinfo=SHANGHAI)
+LEAST_FEN: Final = 1_000_000  # smallest loan of a sandbox bank
 EVENING: Final = time(18, 0, tzinfo=SHANGHAI)
 
 
@@ -181,7 +182,7 @@ def register(
                     "code": f"{lender.code}-order",
                     "name": dict(lender.product_name),
                     "share_bp": product["share_bp"],
-                    "min_fen": 1_000_000,
+                    "min_fen": LEAST_FEN,
                     "cap_fen": product["cap"],
                     "tenor_min_days": 30,
                     "tenor_max_days": product["days"],

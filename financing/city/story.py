@@ -33,6 +33,7 @@ class Ending:
 
     Args:
         remarks: by contract, what the demo's people supplied that no record holds.
+        left_out: contracts of the files that could not be read: ocid, reason, remedy.
         broken: invariants that do not hold.
         hundredths: hundredths of a second that it took.
     """
@@ -44,6 +45,7 @@ class Ending:
     days: tuple[date, date]
     hundredths: int
     broken: tuple[str, ...]
+    left_out: tuple[Mapping[str, str], ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -64,6 +66,7 @@ def document(ending: Ending) -> dict[str, Any]:
     """The JSON document of the demo."""
     return {
         "cases": [_case(ending, case) for case in ending.cases],
+        "left_out": [dict(one) for one in ending.left_out],
         "banks": [dict(bank) for bank in ending.banks],
         "timing": {"seconds": _seconds(ending)},
         "check": {"holds": ending.holds, "broken": list(ending.broken)},
@@ -139,6 +142,9 @@ def text(ending: Ending, names: Callable[[str, str], str], lang: str) -> list[st
     ]  # fmt: skip
     for n, case in enumerate(ending.cases, 1):
         lines += ["", *case_text(ending, case, n, names, lang)]
+    if ending.left_out:
+        lines += ["", t("story.left_out", lang)]
+        lines += [f"   {one['ocid']}: {one['reason']}. {one['remedy']}" for one in ending.left_out]
     return lines
 
 

@@ -58,7 +58,7 @@ def import_paths(
         Unreadable: a path does not exist.
     """
     reports = []
-    for path in _files(paths):
+    for path in files_below(paths):
         try:
             report = _import_one(ctx, actor, path)
         except FinancingError as problem:
@@ -68,7 +68,12 @@ def import_paths(
     return reports
 
 
-def _files(paths: Iterable[Path | str]) -> Iterator[Path | str]:
+def files_below(paths: Iterable[Path | str]) -> Iterator[Path | str]:
+    """Every file at or below these paths, in order of names; - stays what it is.
+
+    Raises:
+        Unreadable: a path does not exist.
+    """
     for path in paths:
         if path == STDIN:
             yield STDIN

@@ -1,0 +1,110 @@
+"""Published contracts as they stood a day after their signing.
+
+Published records show contracts that ended years ago with every payment past. To finance one, the
+demo has to look at it when it was young: `as_of` makes a copy of the record without what came
+later, and what was taken out of it (the payments) comes back on its own days.
+
+Pure functions over bodies of releases; nothing is invented here but the copy's id and date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, Final
+
+from financing.formats import ocds, odd_dates
+
+Body = Mapping[str, Any]
+
+# Told of a contract only after its signing, whatever dates the publisher wrote.
+_LATER: Final = ("implementation", "amendments", "amendment")
+_DATED: Final = ("datePublished", "dateModified", "dateMet")
+_ENDED: Final = ("pending", "cancelled", "terminated", "complete")
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """Everything that several files say about one contracting process, the newest word last."""
+
+    publisher: str
+    ocid: str
+    body: Body
+
+    @property
+    def contracts(self) -> tuple[Body, ...]:
+        """Its contracts, as the newest release has them."""
+        found = self.body.get("contracts")
+        return tuple(one for one in found if isinstance(one, dict)) if found else ()
+
+
+def processes(releases: Iterable[ocds.Release]) -> list[Process]:
+    """Releases of many files put together by publisher and process.
+
+    The order of a process's releases is that of their dates; of two with one date, the later in
+    the files counts.
+    """
+    together: dict[tuple[str, str], list[ocds.Release]] = {}
+    for release in releases:
+        together.setdefault((release.publisher, release.ocid), []).append(release)
+    return [
+        Process(publisher, ocid, ocds.merge([one.body for one in _in_order(known)]))
+        for (publisher, ocid), known in sorted(together.items())
+    ]
+
+
+def _in_order(releases: Sequence[ocds.Release]) -> list[ocds.Release]:
+    dated = [one for one in releases if one.released_at is not None]
+    undated = [one for one in releases if one.released_at is None]
+    return [*undated, *sorted(dated, key=lambda one: str(one.released_at))]
+
+
+def day_after_signing(contract: Body) -> date | None:
+    """The day on which the demo looks at a contract; None where no day of signing is published."""
+    signed_on = _day(contract.get("dateSigned"))
+    return signed_on + timedelta(days=1) if signed_on else None
+
+
+def as_of(process: Process, contract: Body, day: date) -> dict[str, Any]:
+    """A release that says of one contract what was known on a day.
+
+    Payments, progress, and amendments are taken out, documents that came later too, and the other
+    contracts of the process; a contract that has ended since is alive again.
+    """
+    young = {key: value for key, value in contract.items() if key not in _LATER}
+    if contract.get("status") in _ENDED:
+        young["status"] = "active"
+    kept = {
+        key: _until(value, day)
+        for key, value in process.body.items()
+        if key not in ("contracts", "id", "date", "tag")
+    }
+    return {
+        **kept,
+        "ocid": process.body.get("ocid", process.ocid),
+        "id": f"{process.ocid}-{contract.get('id')}-as-of-{day.isoformat()}",
+        "date": f"{day.isoformat()}T00:00:00+08:00",
+        "tag": ["contract"],
+        "contracts": [_until(young, day)],
+    }
+
+
+def _until(value: Any, day: date) -> Any:
+    """A value without what bears a later day of publication."""
+    if isinstance(value, dict):
+        return {key: _until(item, day) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_until(item, day) for item in value if not _came_after(item, day)]
+    return value
+
+
+def _came_after(item: Any, day: date) -> bool:
+    if not isinstance(item, dict):
+        return False
+    return any((when := _day(item.get(key))) is not None and when > day for key in _DATED)
+
+
+def _day(text: object) -> date | None:
+    written = odd_dates.read(text)
+    return written.day if written else None
