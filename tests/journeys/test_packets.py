@@ -99,7 +99,7 @@ def contract_of(tx: Tx, supplier: UUID, purchaser: UUID) -> Row[Any]:
             release_id="r-1",
             digest=canonical.digest(RECORD),
             raw=RECORD,
-            source="/home/someone/records.json#0",
+            source="folder/of/the/importer.json#0",
             received_at=tx.now,
         )
     )
@@ -256,7 +256,7 @@ def test_the_record_is_in_the_packet_as_it_was_received(ctx: Context, at_noon: N
     assert parts["contract/record.json"] == RECORD
     record = json.loads(parts["packet.json"])["contract"]["record"]
     assert record["digest"] == canonical.digest(RECORD)
-    assert b"/home/" not in data
+    assert b"importer" not in data
 
 
 def test_the_account_digest_is_that_of_the_account_in_the_packet(
