@@ -12,6 +12,7 @@ import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -22,10 +23,12 @@ from sqlalchemy import select, update
 from financing.context import Context
 from financing.errors import FinancingError, Unreadable
 from financing.formats import ocds
+from financing.formats.ocds import Release
 from financing.formats.recognise import recognise
 from financing.journeys import intake, statements
 from financing.store.db import SYSTEM, Actor, Tx
 from financing.store.tables import parked
+from financing.values.parked import Parked
 
 SET = 200  # releases in one transaction
 STDIN = "-"
@@ -110,10 +113,14 @@ def _read(ctx: Context, actor: Actor, stream: BinaryIO, source: str) -> FileRepo
     total = intake.Counts()
     items = ocds.read(stream.read, name)
     while batch := list(islice(items, SET)):
-        total.add(ctx.attempt(lambda tx, batch=batch: intake.take(tx, batch), actor))
+        total.add(ctx.attempt(partial(_take, batch), actor))
     return FileReport(
         source, kind, total.read, total.new, total.changed, total.unchanged, total.parked
     )
+
+
+def _take(batch: Sequence[Release | Parked], tx: Tx) -> intake.Counts:
+    return intake.take(tx, batch)
 
 
 def replay(tx: Tx, ids: Sequence[UUID] | None = None) -> dict[UUID, bool]:

@@ -175,22 +175,20 @@ def _process(rows: Sequence[Row[Any]]) -> list[_Found | Parked]:
         return []
     result = _Found(newest=bodies[-1][0].id)
     parked: list[_Found | Parked] = []
-    for item in _contracts([body for _, body in bodies], bodies[-1][0]):
-        if isinstance(item, Parked):
-            parked.append(item)
+    for said in _contracts([body for _, body in bodies], bodies[-1][0]):
+        if isinstance(said, Parked):
+            parked.append(said)
         else:
-            result.facts.append(item)
+            result.facts.append(said)
     known = {contract_facts.identity(facts): facts for facts in result.facts}
     for position, row, body in copies:
         other = [body if i == position else b for i, (_, b) in enumerate(bodies)]
-        for item in _contracts(other, row):
-            if isinstance(item, Parked):
+        for said in _contracts(other, row):
+            if isinstance(said, Parked):
                 continue
-            twin = known.get(contract_facts.identity(item))
-            if twin is not None and contract_facts.substance(item) != contract_facts.substance(
-                twin
-            ):
-                result.altered.append((item, row.id))
+            twin = known.get(contract_facts.identity(said))
+            if twin is not None and _digest(said) != _digest(twin):
+                result.altered.append((said, row.id))
     return [result, *parked]
 
 

@@ -19,19 +19,24 @@ TermName = Literal[
 ]  # fmt: skip
 
 
+Source = Literal[
+    "record", "statement", "purchaser", "treasury", "claims", "reckoned", "product", "bank"
+]  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Term:
     """One line of the reckoning as it is shown; words are `capacity.<name>`.
 
     Args:
         fen: what is taken off is negative.
-        source: where the figure comes from.
+        source: where the figure comes from; words are `capacity.from.<source>`.
         on: the day from which the figure is.
     """
 
     name: TermName
     fen: int
-    source: str
+    source: Source
     on: date | None
 
 
@@ -105,13 +110,13 @@ def capacity(
     terms = [
         known.amount,
         *(Term(term.name, -abs(term.fen), term.source, term.on) for term in less),
-        Term("open", opened, "sum", today),
+        Term("open", opened, "reckoned", today),
         Term("held", -held_fen, "claims", today),
-        Term("available", available, "sum", today),
-        Term("share", by_share, f"{share_bp} bp", today),
+        Term("available", available, "reckoned", today),
+        Term("share", by_share, "product", today),
         Term("cap", cap_fen, "product", today),
     ]
     if limit_fen is not None:
         terms.append(Term("limit", limit_fen, "bank", today))
-    terms.append(Term("capacity", result, "min", today))
+    terms.append(Term("capacity", result, "reckoned", today))
     return Capacity(tuple(terms), result)

@@ -33,7 +33,7 @@ class Rule:
         limit: number of `unit`s; None means that the contract alone says when.
         unit: `wd` Chinese working days, `d` natural days.
         scope: `china` or a profile; see `Profile.scopes`.
-        suppliers: `all`, `sme`, or `other` (whose contracts it protects).
+        suppliers: whose contracts it protects, `all` or `sme`.
         confirmed: False where the text of the source was not at hand.
     """
 
@@ -44,7 +44,7 @@ class Rule:
     unit: Literal["wd", "d"]
     kind: Kind
     scope: str
-    suppliers: Literal["all", "sme", "other"]
+    suppliers: Literal["all", "sme"]
     valid_from: date
     valid_to: date | None
     source: str
@@ -75,7 +75,7 @@ RULES: Final = (
     Rule("ACC",         "purchaser", "inspection-ends",  0,    "d",  "statutory", "china",     "all",  _SME_NEW,     None,         "政府采购法 第四十一条; 国务院令第802号 第十条"),
     Rule("PAY",         "purchaser", "pay-clock",        30,   "d",  "statutory", "china",     "sme",  _SME,         _SME_OLD_END, "国务院令第728号 第八条"),
     Rule("PAY",         "purchaser", "pay-clock",        30,   "d",  "statutory", "china",     "sme",  _SME_NEW,     None,         "国务院令第802号 第九条"),
-    Rule("PAY",         "purchaser", "contract-due",     None, "d",  "statutory", "china",     "other", _DECREE,     None,         "政府采购法实施条例 第五十一条"),
+    Rule("PAY",         "purchaser", "contract-due",     None, "d",  "statutory", "china",     "all",  _DECREE,      None,         "政府采购法实施条例 第五十一条"),
     Rule("PAY",         "purchaser", "invoice",          30,   "d",  "notice",    "zhengzhou", "all",  date(2019, 7, 26), date(2023, 12, 14), "财库〔2019〕38号", confirmed=False),
     Rule("PAY",         "purchaser", "invoice",          10,   "wd", "notice",    "zhengzhou", "all",  _NOTICE_2023, None,         "财办库〔2023〕243号", confirmed=False),
     Rule("TELL-WINNER", "operator",  "award-known",      1,    "wd", "plan",      "zhengzhou", "all",  _PLAN,        None,         "郑财购〔2020〕16号 第18条"),
@@ -124,6 +124,7 @@ def obligations(
     *,
     is_sme: bool | None = None,
     trigger: str | None = None,
+    limit: int | None = None,
 ) -> list[Obligation]:
     """What a trigger obliges to: at most one row of each kind, the one in force on its due day.
 
@@ -131,21 +132,18 @@ def obligations(
         is_sme: whether the supplier is small or medium-sized; None (unknown) leaves out the rules
             that protect only such firms, rather than accuse a purchaser on a guess.
         trigger: only rows that this event starts.
+        limit: overrides the rows' numbers, where the contract may name its own.
     """
     found = []
     for rule in RULES:
         if rule.id != rule_id or rule.scope not in profile.scopes:
             continue
-        if trigger not in (None, rule.trigger) or not _protects(rule, is_sme):
+        if trigger not in (None, rule.trigger) or (rule.suppliers == "sme" and not is_sme):
             continue
-        ends = due(rule, trigger_on, holidays)
+        ends = due(rule, trigger_on, holidays, limit=limit)
         if rule.valid_from <= ends.on and (rule.valid_to is None or ends.on <= rule.valid_to):
             found.append(Obligation(rule, ends))
     return found
-
-
-def _protects(rule: Rule, is_sme: bool | None) -> bool:
-    return rule.suppliers == "all" or is_sme is (rule.suppliers == "sme")
 
 
 class Clock(NamedTuple):
