@@ -143,7 +143,7 @@ class _Reading:
 
     def run(self, stream: BinaryIO) -> Iterator[Event]:
         parser = _parser()
-        head, total, is_fed = b"", 0, False
+        head, total = b"", 0
         try:
             while chunk := stream.read(CHUNK):
                 head = head or chunk[:4096]
@@ -151,14 +151,12 @@ class _Reading:
                 self.growth += len(chunk)
                 if total > MOST_BYTES or self.growth > MOST_LINE_BYTES:
                     raise Cut("ENTRY-TOO-LARGE", "a line or the file is longer than any statement")
-                parser.feed(chunk)
-                yield from self._events(parser)
-            is_fed = True
-            root = parser.close()
+                cut = _feed(parser, chunk)
+                yield from self._events(parser)  # what was whole before a fault is whole
+                if cut is not None:
+                    raise cut
+            root = _finish(parser)
             yield from self._events(parser)
-        except etree.XMLSyntaxError as problem:
-            yield self._cut_short(_syntax(problem, is_fed), head)
-            return
         except Cut as cut:
             yield self._cut_short(cut, head)
             return
@@ -213,7 +211,7 @@ class _Reading:
         if self.count:
             place = f"after statement {self.count}"
             return Parked("statement", self.source, place, "", str(cut), cut.remedy)
-        if cut.reason == "NOT-WELL-FORMED" and not recognise(head):
+        if cut.reason in ("NOT-WELL-FORMED", "TRUNCATED") and not recognise(head):
             raise _refusal(_not_a_statement(None, head))
         raise _refusal(cut)
 
@@ -351,15 +349,25 @@ def _version(element: Element, message: Message) -> tuple[str, tuple[str, ...]]:
     return found[0], () if is_known else ("VERSION-UNKNOWN",)
 
 
-def _syntax(problem: etree.XMLSyntaxError, is_fed: bool) -> Cut:
-    line, why = problem.lineno, problem.msg.lower()
-    if is_fed and not why.startswith(("document is empty", "start tag expected")):
-        return Cut("TRUNCATED", f"the file breaks off in line {line}", "Send the whole file.")
-    if "depth" in why:
-        return Cut("TOO-DEEP", f"line {line} is nested deeper than {MOST_DEPTH} levels")
-    if "limit" in why or "too long" in why:
-        return Cut("TEXT-TOO-LONG", f"a text in line {line} does not end")
-    return Cut("NOT-WELL-FORMED", f"line {line} is no well-formed XML")
+def _feed(parser: etree.XMLPullParser, chunk: bytes) -> Cut | None:
+    try:
+        parser.feed(chunk)
+    except etree.XMLSyntaxError as problem:
+        line, why = problem.lineno, problem.msg.lower()
+        if "depth" in why:
+            return Cut("TOO-DEEP", f"line {line} is nested deeper than {MOST_DEPTH} levels")
+        if "limit" in why or "too long" in why:
+            return Cut("TEXT-TOO-LONG", f"a text in line {line} does not end")
+        return Cut("NOT-WELL-FORMED", f"line {line} is no well-formed XML")
+    return None
+
+
+def _finish(parser: etree.XMLPullParser) -> Element:
+    try:
+        return parser.close()
+    except etree.XMLSyntaxError as problem:
+        where = f"the file breaks off in line {problem.lineno}"
+        raise Cut("TRUNCATED", where, "Send the whole file.") from problem
 
 
 def _doctype() -> Cut:
