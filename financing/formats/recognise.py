@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from typing import BinaryIO, Final, Literal
+from typing import BinaryIO, Final, Literal, cast
 
 Kind = Literal["records", "statement", "ignored"]
 
 LOOK: Final = 4096
 _BLANK: Final = b" \t\r\n"
+_GZIP: Final = b"\x1f\x8b"
 _UTF8_MARK: Final = b"\xef\xbb\xbf"
 
 
@@ -19,13 +20,10 @@ def recognise(stream: BinaryIO) -> Kind:
     `records` is JSON (also JSON Lines, also compressed), `statement` is XML; whether either is
     good is for its reader to say. Everything else is `ignored`: a README beside the data.
     """
-    head = stream.read(LOOK)
-    if head[:2] == b"\x1f\x8b":
-        stream.seek(0)
-        try:
-            head = gzip.GzipFile(fileobj=stream).read(LOOK)
-        except (OSError, EOFError, zlib.error):
-            head = b"{"  # broken compression: the reader of records says where
+    try:
+        head = plain(stream).read(LOOK)
+    except (OSError, EOFError, zlib.error):
+        head = b"{"  # broken compression: the reader of records says where
     stream.seek(0)
     first = head.removeprefix(_UTF8_MARK).lstrip(_BLANK)[:1]
     if first in (b"{", b"["):
@@ -33,3 +31,10 @@ def recognise(stream: BinaryIO) -> Kind:
     if first == b"<" or head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "statement"
     return "ignored"
+
+
+def plain(stream: BinaryIO) -> BinaryIO:
+    """The stream without its compression, from its beginning."""
+    is_compressed = stream.read(2) == _GZIP
+    stream.seek(0)
+    return cast("BinaryIO", gzip.GzipFile(fileobj=stream)) if is_compressed else stream

@@ -24,7 +24,7 @@ from financing.context import Context
 from financing.errors import FinancingError, Unreadable
 from financing.formats import ocds
 from financing.formats.ocds import Release
-from financing.formats.recognise import recognise
+from financing.formats.recognise import plain, recognise
 from financing.journeys import intake, statements
 from financing.store.db import SYSTEM, Actor, Tx
 from financing.store.tables import parked
@@ -111,7 +111,7 @@ def _read(ctx: Context, actor: Actor, stream: BinaryIO, source: str) -> FileRepo
             source, kind, booked.read, booked.new, booked.changed, booked.unchanged, booked.parked
         )
     total = intake.Counts()
-    items = ocds.read(stream.read, name)
+    items = ocds.read(plain(stream).read, name)
     while batch := list(islice(items, SET)):
         total.add(ctx.attempt(partial(_take, batch), actor))
     return FileReport(
