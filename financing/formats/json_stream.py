@@ -214,7 +214,7 @@ class Window:
                 return "".join(kept), found_end or self.by_line
 
     def rest(self) -> str:
-        """Move to the end of the text (of the line, where each value has one); give what lay there."""
+        """Move to the end of the text, or of the line where each has one; give what lay there."""
         kept, size = "", 0
         while True:
             found = _LINE.search(self.text, self.at) if self.by_line else None
