@@ -1,13 +1,13 @@
 """What time itself does, once an hour of the business clock, as sets.
 
-1. `turn_due` offers end, and open confirmations lapse
+1. `turn_due` offers end, open confirmations lapse, verdicts that rest on the day are taken anew
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from financing.journeys import confirmation, loans
+from financing.journeys import confirmation, loans, verification
 from financing.store.db import Tx
 from financing.store.outbox import Work
 
@@ -17,3 +17,4 @@ def turn_due(tx: Tx, _works: Sequence[Work]) -> None:
     while loans.expire_offers(tx):
         pass
     confirmation.lapse(tx)
+    verification.recheck(tx)

@@ -17,24 +17,25 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from financing.rules.capacity import Receivable, Source, Term, open_fen
+from financing.rules.capacity import Receivable, Source, Term, open_fen, retention_fen
 from financing.store.db import Tx
-from financing.values.times import civil
+from financing.values.times import parse_date
 
 _MONEY: Final = text("""
     SELECT c.id, c.number, c.amount_fen, c.currency, c.held_fen, c.signed_on,
-           book.*, told.paid_fen AS told_fen, told.answered_at,
+           book.*, told.paid_fen AS told_fen, told.answered_on, v.facts,
            record.fen AS record_fen, record.first_on AS record_first_on,
            record.last_on AS record_last_on, kept.to_come_fen
       FROM contract c
+      LEFT JOIN contract_version v ON v.id = c.current_version_id
       LEFT JOIN LATERAL (
-           SELECT q.paid_fen, q.answered_at
+           SELECT q.paid_fen, (q.answered_at AT TIME ZONE INTERVAL '8 hours')::date AS answered_on
              FROM confirmation q WHERE q.contract_id = c.id AND q.state = 'confirmed'
             ORDER BY q.answered_at DESC LIMIT 1) told ON true
       LEFT JOIN LATERAL (
            SELECT SUM(l.debit_fen - l.credit_fen) FILTER (WHERE account = 'CASH') AS cash_fen,
                   SUM(l.debit_fen - l.credit_fen) FILTER (
-                      WHERE account = 'CASH' AND l.at > told.answered_at) AS cash_since_fen,
+                      WHERE account = 'CASH' AND l."on" > told.answered_on) AS cash_since_fen,
                   SUM(l.credit_fen - l.debit_fen) FILTER (
                       WHERE account = 'ADVANCE' AND payment_id IS NOT NULL) AS advance_fen,
                   SUM(l.debit_fen - l.credit_fen) FILTER (
@@ -86,16 +87,15 @@ def receivables(tx: Tx, ids: Sequence[UUID]) -> Mapping[UUID, Money]:
     Source: rules of capacity; 民法典 第五百五十七条 for what payment ends.
     """
     rows = tx.rows(_MONEY, {"ids": list(ids), "today": tx.today})
-    return {row.id: _money(row) for row in rows}
+    return {row.id: _money(row, tx.today) for row in rows}
 
 
-def _money(row: Any) -> Money:
-    told_on = civil(row.answered_at) if row.answered_at else None
+def _money(row: Any, today: date) -> Money:
     paid: dict[Source, tuple[int, date | None]] = {}
     if row.record_fen is not None:
         paid["record"] = (int(row.record_fen), row.record_last_on)
     if row.told_fen is not None:
-        paid["purchaser"] = (int(row.told_fen) + int(row.cash_since_fen or 0), told_on)
+        paid["purchaser"] = (int(row.told_fen) + int(row.cash_since_fen or 0), row.answered_on)
     if row.cash_fen is not None:
         paid["statement"] = (int(row.cash_fen), row.cash_last_on)
     source: Source = max(paid, key=lambda name: paid[name][0], default="record")
@@ -115,7 +115,7 @@ def _money(row: Any) -> Money:
             advances=Term("advances", advance_fen, "statement", row.cash_last_on),
             retention=Term(
                 "retention",
-                int(row.retained_fen or 0) + int(row.to_come_fen or 0),
+                _retention_fen(row, today),
                 "record",
                 row.signed_on,
             ),
@@ -123,3 +123,16 @@ def _money(row: Any) -> Money:
             diverted=Term("diverted", int(row.diverted_fen or 0), "treasury", None),
         ),
     )
+
+
+def _retention_fen(row: Any, today: date) -> int:
+    """Retention (质保金) not due yet: by parts of the price, or by the contract as a whole."""
+    facts = row.facts or {}
+    until = facts.get("retention_until")
+    if until and parse_date(until) <= today:
+        return 0
+    by_parts = int(row.retained_fen or 0) + int(row.to_come_fen or 0)
+    agreed_fen: int | None = facts.get("retention_fen")
+    if agreed_fen is None:
+        agreed_fen = retention_fen(row.amount_fen or 0, facts.get("retention_bp") or 0)
+    return max(by_parts, agreed_fen)

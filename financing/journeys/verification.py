@@ -2,7 +2,8 @@
 
 1. `verify`     the table of checks over a set of contracts; what changed is written, nothing else
 2. `verify_due` the same for the contracts whose inputs changed
-3. `capacity`   how much one bank's product may lend on a contract, term by term
+3. `recheck`    contracts whose verdict the day alone may change
+4. `capacity`   how much one bank's product may lend on a contract, term by term
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from sqlalchemy.dialects.postgresql import insert
 from financing import words
 from financing.errors import NotFound
 from financing.journeys import allocation
-from financing.journeys.dossiers import dossiers
+from financing.journeys.dossiers import Seen, dossiers
 from financing.journeys.receivable import receivables
 from financing.rules import capacity as reckoning
 from financing.rules import lifecycles
 from financing.rules.capacity import Capacity
 from financing.rules.checks import Finding, Word, examine, first_blocking
+from financing.rules.look_alike import STOPS
+from financing.store import outbox
 from financing.store.db import Tx, lock
 from financing.store.move import move_many
 from financing.store.outbox import Work
@@ -63,7 +66,9 @@ def verify(tx: Tx, contract_ids: Sequence[UUID]) -> None:
     known = _known(tx, contract_ids)
     fresh: list[dict[str, Any]] = []
     verified: list[tuple[UUID, bool, dict[str, str], str]] = []
-    for seen in dossiers(tx, contract_ids):
+    looked = dossiers(tx, contract_ids)
+    _ring_the_alike(tx, looked)
+    for seen in looked:
         findings = examine(seen.dossier)
         rows = [_as_row(tx, seen.row.id, n, found) for n, found in enumerate(findings)]
         fresh += [
@@ -89,6 +94,21 @@ def verify(tx: Tx, contract_ids: Sequence[UUID]) -> None:
             fresh,
         )
     _conclude(tx, before, verified)
+
+
+def _ring_the_alike(tx: Tx, looked: Sequence[Seen]) -> None:
+    """A contract that a new one resembles is looked at again itself, once for each pair."""
+    own = {seen.row.id for seen in looked}
+    outbox.enqueue_many(
+        tx,
+        "verify",
+        [
+            (f"verify:alike:{other}:{seen.row.id}", "", other, {"kind": "contract"})
+            for seen in looked
+            for other, points in seen.alike
+            if points >= STOPS and other not in own
+        ],
+    )
 
 
 def _known(tx: Tx, contract_ids: Sequence[UUID]) -> dict[tuple[UUID, str], tuple[Any, ...]]:
@@ -176,6 +196,27 @@ def _conclude(
             ],
             facts=[{"checks": digest, "financeable": ok} for _, ok, _, digest in items],
         )
+
+
+# A term that runs out, a confirmation that grows old, a contract that ends, a day that comes.
+_BY_DAY = text("""
+    SELECT c.id FROM contract c
+     WHERE c.financeable OR EXISTS (
+           SELECT 1 FROM check_result r
+            WHERE r.contract_id = c.id
+              AND (r.check_id IN ('FILED', 'ANNOUNCED') AND r.result = 'unknown'
+                   OR r.check_id = 'DATES' AND r.result = 'fail'))
+""")
+
+
+def recheck(tx: Tx) -> None:
+    """Ring the verification of contracts whose verdict the day alone may change, once a day."""
+    rows = tx.rows(_BY_DAY)
+    outbox.enqueue_many(
+        tx,
+        "verify",
+        [(f"verify:day:{row.id}:{tx.today}", "", row.id, {"kind": "contract"}) for row in rows],
+    )
 
 
 def capacity(tx: Tx, contract_id: UUID, product: Row[Any]) -> Capacity:
