@@ -19,6 +19,7 @@ class Line:
     on: str = "2026-03-02"
     value: str | None = None
     name: str = "金水区教育局"
+    account: str = ""
     end_to_end: str = ""
     status: str = "BOOK"
     reversal: bool = False
@@ -85,10 +86,12 @@ def _detail(one: Line, amount: str, text: str, currency: str, version: int) -> s
         else f'<AmtDtls><TxAmt><Amt Ccy="{currency}">{amount.lstrip("-")}</Amt></TxAmt></AmtDtls>'
     )
     said = "".join(f"<Ustrd>{escape(each)}</Ustrd>" for each in text.split("\n") if each)
+    held = f"<{side}Acct><Id><Othr><Id>{one.account}</Id></Othr></Id></{side}Acct>"
+    account = held if one.account else ""
     returned = f"<RtrInf><Rsn><Cd>{one.returned}</Cd></Rsn></RtrInf>" if one.returned else ""
     return (
         f"<TxDtls><Refs><EndToEndId>{one.end_to_end or 'NOTPROVIDED'}</EndToEndId></Refs>{money}"
-        f"<RltdPties><{side}>{party}</{side}></RltdPties>"
+        f"<RltdPties><{side}>{party}</{side}>{account}</RltdPties>"
         + (f"<RmtInf>{said}</RmtInf>" if said else "")
         + f"{returned}</TxDtls>"
     )

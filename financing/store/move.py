@@ -18,7 +18,8 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Table, insert, select, tuple_, update
+from sqlalchemy import Row, Table, cast, column, insert, select, tuple_, update
+from sqlalchemy import values as rows_of
 
 from financing.errors import Broken, Conflict, NotFound
 from financing.rules import lifecycles
@@ -31,6 +32,8 @@ from financing.values.ids import new_id
 from financing.values.times import rfc3339
 
 Facts = Mapping[str, Any]
+
+SET = 1000  # rows in one statement; the wire allows 65,535 values
 
 
 def plain(value: Any) -> Any:
@@ -156,22 +159,32 @@ def _step(kind: str, event: str, state: str) -> lifecycles.Step:
 
 
 def _set(tx: Tx, table: Table, rows: Iterable[tuple[UUID, dict[str, Any]]], after: str) -> None:
-    alike: dict[tuple[tuple[str, Any], ...], list[UUID]] = {}
-    different: list[tuple[UUID, dict[str, Any]]] = []
-    for row_id, values in rows:
-        try:
-            alike.setdefault(tuple(sorted(values.items())), []).append(row_id)
-        except TypeError:  # a column value that cannot be compared: JSON
-            different.append((row_id, values))
+    """Write the step: one statement for each set of columns, whatever their values."""
     common: dict[str, Any] = {
         "state": after,
         "version": table.c.version + 1,
         "changed_at": tx.now,
     }
-    for values_key, ids in alike.items():
-        tx.db.execute(update(table).where(table.c.id.in_(ids)).values(**common, **dict(values_key)))
-    for row_id, values in different:
-        tx.db.execute(update(table).where(table.c.id == row_id).values(**common, **values))
+    alike: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
+    for row_id, given in rows:
+        names = tuple(sorted(given))
+        alike.setdefault(names, []).append((row_id, *(given[name] for name in names)))
+    for names, lines in alike.items():
+        if not names:
+            ids = [line[0] for line in lines]
+            tx.db.execute(update(table).where(table.c.id.in_(ids)).values(**common))
+            continue
+        kinds = {name: table.c[name].type for name in names}
+        columns = [column("id", table.c.id.type)] + [column(n, kinds[n]) for n in names]
+        for start in range(0, len(lines), SET):
+            new = rows_of(*columns, name="new").data(lines[start : start + SET])
+            # A column of nothing but nulls would else be text.
+            fresh = {name: cast(new.c[name], kind) for name, kind in kinds.items()}
+            tx.db.execute(
+                update(table)
+                .where(table.c.id == cast(new.c.id, table.c.id.type))
+                .values(**common, **fresh)
+            )
 
 
 def _read(tx: Tx, table: Table, ids: Sequence[UUID]) -> list[Row[Any]]:
