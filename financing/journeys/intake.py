@@ -157,51 +157,41 @@ def compile_(tx: Tx, touched: Iterable[Process]) -> list[_Found | Parked]:
 
 
 def _process(rows: Sequence[Row[Any]]) -> list[_Found | Parked]:
-    """One process: releases in order of their date, copies of one release apart."""
-    bodies: list[tuple[Row[Any], Any]] = []
-    copies: list[tuple[int, Row[Any], Any]] = []
+    """One process: its releases in order of their date, copies of one release apart."""
+    history: list[Release] = []
+    copies: list[tuple[int, Release, UUID]] = []
     seen: dict[tuple[str, datetime | None], int] = {}
+    newest: UUID | None = None
     for row in rows:
         for item in ocds.reread(bytes(row.raw), row.source, "", row.publisher):
             if isinstance(item, Parked):
                 continue  # was parked when it came
             name = (row.release_id, row.released_at)
             if row.release_id and name in seen:
-                copies.append((seen[name], row, item.body))
+                copies.append((seen[name], item, row.id))
             else:
-                seen[name] = len(bodies)
-                bodies.append((row, item.body))
-    if not bodies:
+                seen[name] = len(history)
+                history.append(item)
+                newest = row.id
+    if not history:
         return []
-    result = _Found(newest=bodies[-1][0].id)
+    result = _Found(newest=newest)
     parked: list[_Found | Parked] = []
-    for said in _contracts([body for _, body in bodies], bodies[-1][0]):
+    for said in ocds_contracts.contracts_of(history):
         if isinstance(said, Parked):
             parked.append(said)
         else:
             result.facts.append(said)
     known = {contract_facts.identity(facts): facts for facts in result.facts}
-    for position, row, body in copies:
-        other = [body if i == position else b for i, (_, b) in enumerate(bodies)]
-        for said in _contracts(other, row):
+    for position, item, row_id in copies:
+        other = [item if n == position else each for n, each in enumerate(history)]
+        for said in ocds_contracts.contracts_of(other):
             if isinstance(said, Parked):
                 continue
             twin = known.get(contract_facts.identity(said))
             if twin is not None and _digest(said) != _digest(twin):
-                result.altered.append((said, row.id))
+                result.altered.append((said, row_id))
     return [result, *parked]
-
-
-def _contracts(bodies: Sequence[Any], row: Row[Any]) -> list[ContractFacts | Parked]:
-    return ocds_contracts.contracts_of(
-        ocds.merge(bodies),
-        publisher=row.publisher,
-        ocid=row.ocid,
-        release_id=row.release_id,
-        released_at=row.released_at,
-        source=row.source,
-        raw=bytes(row.raw),
-    )
 
 
 # ── 3. Contracts follow ──────────────────────────────────────────────────────────────────────
