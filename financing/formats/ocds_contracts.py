@@ -1,26 +1,35 @@
-"""Contracts out of the merged releases of one process: facts, or the reason why there are none.
+"""From the releases of one process to what they say about each contract.
 
-1. `contracts_of` each contract of the process, with its award, parties, payments, and what the
-   record's own extension says (docs/ocds-extension.md)
+Judged is what a record holds, not its tag: releases tagged `tender` carry contracts and payments.
+A contract whose identity, amount, or signing date cannot be read is parked whole; any other field
+that cannot be read is parked alone and named in the facts, and the contract goes on without it.
 
-A contract needs a number, a purchaser, a supplier, an amount, and a currency: without them it is
-parked by name. Everything else may be missing; what is there and cannot be read is named in
-`unread`, and its check answers unknown.
-
-Source: Open Contracting Data Standard 1.0 and 1.1, release schema.
+Source: OCDS 1.0 and 1.1 release schemas; `docs/ocds-extension.md` for `x_financing`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import date
 from typing import Any, Final
 
-from financing.errors import Invalid
 from financing.formats import odd_dates
-from financing.formats.ocds import shown
+from financing.formats.json_stream import Path
+from financing.formats.ocds import Body, Release, merge, shown
+from financing.formats.ocds_fields import (
+    Amount,
+    Parties,
+    Unusable,
+    dict_of,
+    get,
+    list_of,
+    name_of,
+    read_amount,
+    size_of,
+    text_of,
+)
 from financing.values.contract_facts import (
     BY_NAME,
     AwardFacts,
@@ -31,442 +40,441 @@ from financing.values.contract_facts import (
     Party,
     PaymentFacts,
 )
-from financing.values.money import to_minor
 from financing.values.parked import Parked
-from financing.values.text import clean, name_key
-
-Body = Mapping[str, Any]
+from financing.values.strict_json import pointer
+from financing.values.text import name_key
 
 EXTENSION: Final = "x_financing"
-SIZES: Final = ("micro", "small", "medium", "large", "sme")
-_WHOLE_BP: Final = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Amount:
-    fen: int | None
-    currency: str | None
+_DIGEST: Final = re.compile(r"sha-256:[0-9a-f]{64}")
 
 
 @dataclass(slots=True)
-class _Reading:
-    """One contract that is being read: the record around it, and what of it could not be read."""
+class _Notes:
+    """What could not be read of one contract while the rest of it could."""
 
-    record: Body
-    publisher: str
+    release: Release
+    place: Path  # of the contract in its release
+    parked: list[Parked] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
 
-    def day(self, value: object, where: str) -> date | None:
-        """A civil day; one that cannot be read is named and unknown."""
-        if value in (None, ""):
-            return None
-        written = odd_dates.read(value)
-        if written is None:
-            self.unread.append(f"{where}: DATE-UNREADABLE {shown(value)}")
-            return None
-        return written.day
-
-    def amount(self, value: object, where: str) -> _Amount:
-        """A Value; one that cannot be exact in its currency's minor unit is named and unknown."""
-        if not isinstance(value, Mapping):
-            return _Amount(None, None)
-        currency = _text(value.get("currency")).upper() or None
-        number = value.get("amount")
-        if number is None:
-            return _Amount(None, currency)
-        try:
-            return _Amount(_minor(number, currency), currency)
-        except Invalid as fault:
-            self.unread.append(f"{where}: {fault.detail}")
-            return _Amount(None, currency)
+    def park(self, path: Path, value: object, reason: str, remedy: str) -> None:
+        """Park one field; `path` begins at the contract, or at the release after a leading `..`."""
+        found = _parked(self.release, self.place, Unusable(path, value, reason, remedy))
+        self.parked.append(found)
+        where = pointer(path[1:] if path[:1] == ("..",) else path)
+        self.unread.append(f"{where}: {reason}")
 
 
-def contracts_of(
-    record: Body,
-    *,
-    publisher: str,
-    ocid: str,
-    release_id: str,
-    released_at: datetime | None,
-    source: str,
-    raw: bytes,
-) -> list[ContractFacts | Parked]:
-    """The contracts of a process as of its newest release.
+def contracts_of(history: Sequence[Release]) -> list[ContractFacts | Parked]:
+    """What the releases of one process say about its contracts, as of the last of them.
 
     Args:
-        record: the merged body.
-        source, raw: of the newest release, for what has to be parked.
+        history: releases of one publisher and ocid, oldest first.
     """
+    body = merge([release.body for release in history])
+    contracts = body.get("contracts")
+    if not isinstance(contracts, list):
+        return []
     found: list[ContractFacts | Parked] = []
-    for position, contract in enumerate(_objects(record.get("contracts"))):
+    names: list[str] = []
+    for position, contract in enumerate(contracts):
+        name = text_of(get(contract, "id"))
+        award_id = text_of(get(contract, "awardID"))
+        release = _newest(history, name, award_id)
+        place = _place(release, contract, name, position)
+        notes = _Notes(release, place)
         try:
-            found.append(
-                _facts(
-                    _Reading(record, publisher),
-                    contract,
-                    f"/contracts/{position}",
-                    ocid,
-                    release_id,
-                    released_at,
+            if not name:
+                raise Unusable(
+                    ("id",), contract, "CONTRACT-ID: a contract without id", "publish its number"
                 )
-            )
-        except Invalid as fault:
-            reason, _, sentence = fault.detail.partition(": ")
-            found.append(
-                Parked(
-                    kind="record",
-                    source=source,
-                    where=f"{ocid} {fault.where}",
-                    value=shown(contract.get("id") or contract.get("title") or ""),
-                    reason=f"{reason}: {sentence}",
-                    remedy=fault.remedy,
-                    raw=raw,
+            if name in names:
+                raise Unusable(
+                    ("id",), name, "CONTRACT-ID: the id occurs twice", "give each contract an id"
                 )
-            )
+            names.append(name)
+            facts = _facts(body, contract, release, notes)
+        except Unusable as problem:
+            found.append(_parked(release, place, problem))
+            continue
+        found.append(facts)
+        found.extend(notes.parked)
     return found
 
 
-def _facts(
-    reading: _Reading,
-    contract: Body,
-    where: str,
-    ocid: str,
-    release_id: str,
-    released_at: datetime | None,
-) -> ContractFacts:
-    more = _object(contract.get(EXTENSION))
-    award, link = _award_of(reading, contract)
-    number = _text(more.get("number")) or _text(contract.get("id"))
-    if not number:
-        raise Invalid(
-            "NUMBER-MISSING: the contract has no number",
-            where=f"{where}/id",
-            remedy="Ask the publisher for the contract's id.",
-        )
-    value = _contract_value(contract, award, where)
-    suppliers = _suppliers(reading, contract, award)
-    if len(suppliers) != 1:
-        many = "SUPPLIERS-SEVERAL: several suppliers share the award"
-        none = "SUPPLIER-MISSING: neither contract nor award names a supplier"
-        raise Invalid(
-            many if suppliers else none,
-            where=f"{where}/awardID",
-            remedy="Ask the publisher which supplier signed this contract.",
-        )
-    purchaser = _purchaser(reading)
-    if purchaser is None:
-        raise Invalid(
-            "PURCHASER-MISSING: the record names no buyer",
-            where="/buyer",
-            remedy="Ask the publisher who bought.",
-        )
-    known = _award_facts(reading, award, link) if award else None
-    budget = reading.amount(
-        _object(_object(reading.record.get("planning")).get("budget")).get("amount"),
-        "/planning/budget/amount",
+def _newest(history: Sequence[Release], name: str, award_id: str) -> Release:
+    """The newest release that speaks of the contract or of its award."""
+    for release in reversed(history):
+        contracts = _ids_in(release.body, "contracts")
+        if name in contracts or (award_id and award_id in _ids_in(release.body, "awards")):
+            return release
+    return history[-1]
+
+
+def _place(release: Release, contract: Any, name: str, position: int) -> Path:
+    ids = _ids_in(release.body, "contracts")
+    return ("contracts", ids.index(name) if name in ids else position)
+
+
+def _ids_in(body: Body, key: str) -> list[str]:
+    return [text_of(get(item, "id")) for item in list_of(body.get(key))]
+
+
+def _parked(release: Release, place: Path, problem: Unusable) -> Parked:
+    path = problem.path[1:] if problem.path[:1] == ("..",) else (*place, *problem.path)
+    joint = ": " if release.where.startswith("line ") and ":" not in release.where else ""
+    return Parked(
+        kind="record",
+        source=release.source,
+        where=release.where + joint + pointer(path),
+        value=shown(problem.value),
+        reason=problem.reason,
+        remedy=problem.remedy,
+        raw=release.raw,
     )
-    filing, notice = _object(more.get("filing")), _object(more.get("announcement"))
-    acceptance, terms = _object(more.get("acceptance")), _object(more.get("paymentTerms"))
-    retention, declared = _object(more.get("retention")), _object(more.get("smeDeclaration"))
-    period = _object(contract.get("period"))
-    tender = _object(reading.record.get("tender"))
-    share_bp = _whole(retention.get("shareBp"))
-    withheld = reading.amount(retention.get("value"), f"{where}/{EXTENSION}/retention")
+
+
+def _facts(body: Body, contract: Body, release: Release, notes: _Notes) -> ContractFacts:
+    ours = dict_of(contract.get(EXTENSION))
+    amount = _contract_amount(contract)
+    money = _Money(notes, amount.currency)
+    parties = Parties(list_of(body.get("parties")), release.publisher)
+    signed_on = _signed_on(contract)
+    award, award_id = _award(body, contract, parties, money)
+    purchaser = _purchaser(body, parties)
+    supplier = _supplier(body, contract, award, parties)
+    budget = money.of(get(body, "planning", "budget", "amount"), ("..", "planning", "budget"))
+    filing, announcement = dict_of(ours.get("filing")), dict_of(ours.get("announcement"))
+    acceptance, terms = dict_of(ours.get("acceptance")), dict_of(ours.get("paymentTerms"))
+    retention, declared = dict_of(ours.get("retention")), dict_of(ours.get("smeDeclaration"))
+    base: Path = (EXTENSION,)
     return ContractFacts(
-        publisher=reading.publisher,
-        ocid=ocid,
-        release_id=release_id,
-        released_at=released_at,
-        number=number,
-        title=clean(
-            _text(contract.get("title"))
-            or _text(contract.get("description"))
-            or (known.title if known else "")
-            or _text(tender.get("title"))
-        )[:500],
-        status=_text(contract.get("status")),
-        amount_fen=value.fen or 0,
-        currency=value.currency or "",
-        amount_in_words=_text(more.get("amountInWords")),
+        publisher=release.publisher,
+        ocid=release.ocid,
+        release_id=release.release_id,
+        released_at=release.released_at,
+        number=text_of(ours.get("number")) or text_of(contract.get("id")),
+        title=_title(body, contract, award),
+        status=text_of(contract.get("status")),
+        amount_fen=amount.fen,
+        currency=amount.currency,
+        amount_in_words=text_of(ours.get("amountInWords")),
         purchaser=purchaser,
-        supplier=suppliers[0],
-        award_id=_text(contract.get("awardID")),
-        award=known,
-        direct=_text(tender.get("procurementMethod")) == "direct",
-        budget_line=_text(_object(_object(reading.record.get("planning")).get("budget")).get("id")),
-        budget_fen=budget.fen,
-        budget_currency=budget.currency,
-        signed_on=reading.day(contract.get("dateSigned"), f"{where}/dateSigned"),
+        supplier=supplier,
+        award_id=award_id,
+        award=award,
+        direct=get(body, "tender", "procurementMethod") == "direct",
+        budget_line=text_of(get(body, "planning", "budget", "id")),
+        budget_fen=budget.fen if budget else None,
+        budget_currency=budget.currency if budget else None,
+        signed_on=signed_on,
         signatories=tuple(
-            word for word in _list(more.get("signatories")) if word in ("purchaser", "supplier")
+            side for side in ("purchaser", "supplier") if side in list_of(ours.get("signatories"))
         ),
-        starts_on=reading.day(period.get("startDate"), f"{where}/period/startDate"),
-        ends_on=reading.day(period.get("endDate"), f"{where}/period/endDate"),
-        filed_on=reading.day(filing.get("date"), f"{where}/filing"),
-        filing_receipt=_text(filing.get("receipt")),
-        announced_on=reading.day(notice.get("date"), f"{where}/announcement"),
-        announcement_url=_text(notice.get("url")),
-        announcement_digest=_text(notice.get("digest")),
-        secret=_flag(more.get("secret")),
-        delivered_on=reading.day(_object(more.get("delivery")).get("date"), f"{where}/delivery"),
-        accepted_on=reading.day(acceptance.get("date"), f"{where}/acceptance"),
-        acceptance_digest=_text(acceptance.get("digest")),
-        inspection_ends_on=reading.day(acceptance.get("inspectionEnds"), f"{where}/acceptance"),
+        starts_on=_day(notes, get(contract, "period", "startDate"), ("period", "startDate")),
+        ends_on=_day(notes, get(contract, "period", "endDate"), ("period", "endDate")),
+        filed_on=_day(notes, filing.get("date"), (*base, "filing", "date")),
+        filing_receipt=text_of(filing.get("receipt")),
+        announced_on=_day(notes, announcement.get("date"), (*base, "announcement", "date")),
+        announcement_url=text_of(announcement.get("url")),
+        announcement_digest=_digest(notes, announcement, (*base, "announcement")),
+        secret=_flag(ours.get("secret")),
+        delivered_on=_day(notes, get(ours, "delivery", "date"), (*base, "delivery", "date")),
+        accepted_on=_day(notes, acceptance.get("date"), (*base, "acceptance", "date")),
+        acceptance_digest=_digest(notes, acceptance, (*base, "acceptance")),
+        inspection_ends_on=_day(
+            notes, acceptance.get("inspectionEnds"), (*base, "acceptance", "inspectionEnds")
+        ),
         payment_days=_whole(terms.get("days")),
-        payment_start=_text(terms.get("start")),
+        payment_start=text_of(terms.get("start")),
         late_rate_bp=_whole(terms.get("lateRateBp")),
-        retention_fen=withheld.fen
-        if withheld.fen is not None or share_bp is None
-        else -(-(value.fen or 0) * share_bp // _WHOLE_BP),
-        retention_bp=share_bp,
-        retention_until=reading.day(retention.get("until"), f"{where}/retention"),
-        advance_fen=reading.amount(more.get("advance"), f"{where}/advance").fen,
-        sme_declared=_one_of(declared.get("size"), SIZES),
-        sme_declared_on=reading.day(declared.get("date"), f"{where}/smeDeclaration"),
-        assignable=_flag(more.get("assignable")),
-        account=_account(more.get("designatedAccount")),
-        milestones=tuple(_milestones(reading, contract, where)),
-        payments=tuple(_payments(reading, contract, where)),
-        documents=tuple(_documents(reading, contract, where)),
-        unread=tuple(sorted(set(reading.unread))),
+        retention_fen=money.same(retention.get("value"), (*base, "retention", "value")),
+        retention_bp=_whole(retention.get("shareBp")),
+        retention_until=_day(notes, retention.get("until"), (*base, "retention", "until")),
+        advance_fen=money.same(ours.get("advance"), (*base, "advance")),
+        sme_declared=size_of(declared.get("size")),
+        sme_declared_on=_day(notes, declared.get("date"), (*base, "smeDeclaration", "date")),
+        assignable=_flag(ours.get("assignable")),
+        account=_account(dict_of(ours.get("designatedAccount"))),
+        milestones=tuple(_milestones(contract, money)),
+        payments=tuple(_payments(contract, money)),
+        documents=tuple(_documents(contract, notes)),
+        unread=tuple(notes.unread),
     )
 
 
-# ── Amounts ──────────────────────────────────────────────────────────────────────────────────
+# ── Amounts and dates ────────────────────────────────────────────────────────────────────────
 
 
-def _minor(number: object, currency: str | None) -> int:
-    if isinstance(number, bool) or not isinstance(number, int | Decimal):
-        raise Invalid(f"AMOUNT-UNREADABLE: {shown(number)} is no number")
-    if currency is None:
-        raise Invalid("CURRENCY-MISSING: the amount names no currency")
-    fen = to_minor(number, currency)
-    if fen < 0:
-        raise Invalid(f"AMOUNT-NEGATIVE: {shown(number)} is below zero")
-    return fen
-
-
-def _contract_value(contract: Body, award: Body | None, where: str) -> _Amount:
-    """The contract's amount; the award's only where the contract names none at all."""
-    for value, place in (
-        (contract.get("value"), f"{where}/value"),
-        ((award or {}).get("value"), "/awards/value"),
-    ):
-        if not isinstance(value, Mapping) or value.get("amount") is None:
-            continue
-        currency = _text(value.get("currency")).upper() or None
-        remedy = "Ask the publisher for the exact amount and its currency."
-        try:
-            fen = _minor(value["amount"], currency)
-        except Invalid as fault:
-            known = fault.detail.split(":")[0].isupper()
-            detail = fault.detail if known else f"AMOUNT-UNREADABLE: {fault.detail}"
-            raise Invalid(detail, where=place, remedy=remedy) from fault
-        if fen == 0:
-            raise Invalid("AMOUNT-ZERO: the amount is 0", where=place, remedy=remedy)
-        return _Amount(fen, currency)
-    raise Invalid(
-        "AMOUNT-MISSING: the contract has no amount",
-        where=f"{where}/value",
-        remedy="Ask the publisher for the contract's value.",
-    )
-
-
-# ── Parties ──────────────────────────────────────────────────────────────────────────────────
-
-
-def _party(reading: _Reading, named: object, *, size: str = "") -> Party | None:
-    """A party as it is named, completed from the record's list of parties (OCDS 1.1)."""
-    short = _object(named)
-    listed = next(
-        (
-            one
-            for one in _objects(reading.record.get("parties"))
-            if short.get("id") is not None and one.get("id") == short["id"]
-        ),
-        {},
-    )
-    identifier = _object(short.get("identifier")) or _object(listed.get("identifier"))
-    name = clean(
-        _text(identifier.get("legalName"))
-        or _text(short.get("name"))
-        or _text(listed.get("name"))
-        or _text(short.get("legalName"))
-    )
-    scheme = _text(identifier.get("scheme"))
-    number = _text(identifier.get("id")) or _text(short.get("id")) or _text(listed.get("id"))
-    if not name and not number:
-        return None
-    scale = _one_of(_object(listed.get("details")).get("scale"), SIZES) or size
-    if number and scheme:
-        return Party(scheme, number, name or number, scale)
-    if number:
-        return Party(f"publisher:{reading.publisher}", number, name or number, scale)
-    return Party(BY_NAME, f"{reading.publisher}:{name_key(name)}", name, scale)
-
-
-def _purchaser(reading: _Reading) -> Party | None:
-    tender = _object(reading.record.get("tender"))
-    named = [reading.record.get("buyer")]
-    parties = _objects(reading.record.get("parties"))
-    for role in ("buyer", "procuringEntity"):
-        named += [one for one in parties if role in _list(one.get("roles"))]
-    named.append(tender.get("procuringEntity"))
-    return next((party for one in named if (party := _party(reading, one))), None)
-
-
-def _suppliers(reading: _Reading, contract: Body, award: Body | None) -> list[Party]:
-    """Who signed: the contract's own suppliers, else the award's, else the only supplier."""
-    for named in (contract.get("suppliers"), (award or {}).get("suppliers")):
-        found = [party for one in _objects(named) if (party := _party(reading, one))]
-        if found:
-            return list({(one.scheme, one.identifier): one for one in found}.values())
-    listed = [
-        party
-        for one in _objects(reading.record.get("parties"))
-        if "supplier" in _list(one.get("roles")) and (party := _party(reading, one))
-    ]
-    return listed if len(listed) == 1 else []
-
-
-# ── The award ────────────────────────────────────────────────────────────────────────────────
-
-
-def _award_of(reading: _Reading, contract: Body) -> tuple[Body | None, str]:
-    """The award that the contract names, or the only one of the record."""
-    awards = _objects(reading.record.get("awards"))
-    wanted = _text(contract.get("awardID"))
-    named = [one for one in awards if wanted and _text(one.get("id")) == wanted]
-    if len(named) == 1:
-        return named[0], "named"
-    if not wanted and len(awards) == 1:
-        return awards[0], "only"
-    return None, ""
-
-
-def _award_facts(reading: _Reading, award: Body, link: str) -> AwardFacts:
-    value = reading.amount(award.get("value"), "/awards/value")
-    return AwardFacts(
-        id=_text(award.get("id")),
-        link=link,
-        status=_text(award.get("status")),
-        title=clean(_text(award.get("title"))),
-        issued_on=reading.day(award.get("date"), "/awards/date"),
-        amount_fen=value.fen,
-        currency=value.currency,
-        suppliers=tuple(
-            party for one in _objects(award.get("suppliers")) if (party := _party(reading, one))
-        ),
-    )
-
-
-# ── What hangs on the contract ───────────────────────────────────────────────────────────────
-
-
-def _milestones(reading: _Reading, contract: Body, where: str) -> Iterator[MilestoneFacts]:
-    named = _objects(contract.get("milestones")) or _objects(
-        _object(contract.get("implementation")).get("milestones")
-    )
-    seen: set[str] = set()
-    for position, one in enumerate(named, 1):
-        more = _object(one.get(EXTENSION))
-        place = f"{where}/milestones/{position - 1}"
-        code = _text(one.get("id")) or str(position)
-        code = code if code not in seen else f"{code}#{position}"
-        seen.add(code)
-        yield MilestoneFacts(
-            code=code,
-            title=clean(_text(one.get("title"))),
-            amount_fen=reading.amount(more.get("value") or one.get("value"), place).fen,
-            retention_fen=reading.amount(more.get("retention"), place).fen,
-            advance_fen=reading.amount(more.get("advanceRecovered"), place).fen,
-            due_on=reading.day(one.get("dueDate"), place),
-            delivered_on=reading.day(more.get("delivered"), place),
-            accepted_on=reading.day(more.get("accepted"), place),
+def _contract_amount(contract: Body) -> Amount:
+    amount = read_amount(contract.get("value"), ("value",))
+    if amount is None:
+        raise Unusable(
+            ("value",), contract.get("value"), "AMOUNT-MISSING: no amount", "publish its value"
         )
+    if amount.fen < 0:
+        raise Unusable(
+            ("value", "amount"), amount.fen, "AMOUNT: below zero", "publish what is to be paid"
+        )
+    return amount
 
 
-def _payments(reading: _Reading, contract: Body, where: str) -> Iterator[PaymentFacts]:
-    """Published payments: `value` and `payee` since 1.1, `amount` and `receiverOrganization`."""
-    named = _objects(_object(contract.get("implementation")).get("transactions"))
-    seen: set[str] = set()
-    for position, one in enumerate(named):
-        place = f"{where}/implementation/transactions/{position}"
-        value = reading.amount(one.get("value") or one.get("amount"), place)
-        if not value.fen or value.currency is None:
+@dataclass(frozen=True, slots=True)
+class _Money:
+    """Reads amounts of a contract whose own currency is known; parks what cannot be read."""
+
+    notes: _Notes
+    currency: str
+
+    def of(self, value: Any, path: Path, currency: str | None = None) -> Amount | None:
+        try:
+            amount = read_amount(value, path, currency)
+            if amount is not None and amount.fen < 0:
+                raise Unusable(path, amount.fen, "AMOUNT: below zero", "publish it above zero")
+        except Unusable as problem:
+            self.notes.park(problem.path, problem.value, problem.reason, problem.remedy)
+            return None
+        return amount
+
+    def same(self, value: Any, path: Path) -> int | None:
+        """An amount that must be in the contract's currency."""
+        amount = self.of(value, path, self.currency)
+        if amount is None or amount.currency == self.currency:
+            return amount.fen if amount else None
+        reason = f"CURRENCY: {amount.currency} in a contract of {self.currency}"
+        self.notes.park(path, amount.currency, reason, "publish it in the contract's currency")
+        return None
+
+
+def _day(notes: _Notes, text: Any, path: Path) -> date | None:
+    if text is None or text == "":
+        return None
+    written = odd_dates.read(text)
+    if written is None:
+        notes.park(
+            path, text, "DATE: not a date, or a day that does not exist", "publish it as 2026-03-02"
+        )
+        return None
+    return written.day
+
+
+def _signed_on(contract: Body) -> date | None:
+    text = contract.get("dateSigned")
+    if text is None or text == "":
+        return None
+    written = odd_dates.read(text)
+    if written is None:
+        raise Unusable(
+            ("dateSigned",),
+            text,
+            "DATE: not a date, or a day that does not exist",
+            "publish the day of signing as 2026-03-02",
+        )
+    return written.day
+
+
+# ── Parties and the award ────────────────────────────────────────────────────────────────────
+
+
+def _purchaser(body: Body, parties: Parties) -> Party:
+    buyer, entity = body.get("buyer"), get(body, "tender", "procuringEntity")
+    by_role = {role: parties.by_role(role) for role in ("buyer", "procuringEntity")}
+    named = parties.resolve(buyer)
+    if named is not None and named.scheme == BY_NAME:
+        # A reference by name alone: the party of that role may carry its number.
+        same = [one for one in by_role["buyer"] if name_key(one.name) == name_key(named.name)]
+        named = same[0] if len(same) == 1 else named
+    if named is not None:
+        return named
+    for candidates in (by_role["buyer"], parties.all([entity]), by_role["procuringEntity"]):
+        if len(candidates) == 1:
+            return candidates[0]
+    raise Unusable(
+        ("..", "buyer"),
+        buyer,
+        "PURCHASER-MISSING: the record names no purchaser, or several",
+        "publish the purchaser as `buyer` with its identifier",
+    )
+
+
+def _award(
+    body: Body, contract: Body, parties: Parties, money: _Money
+) -> tuple[AwardFacts | None, str]:
+    """The contract's award, and the award's id as the contract gives it."""
+    awards = [award for award in list_of(body.get("awards")) if isinstance(award, dict)]
+    award_id = text_of(contract.get("awardID"))
+    named = [award for award in awards if award_id and text_of(award.get("id")) == award_id]
+    if len({parties.all(award.get("suppliers")) for award in named}) > 1:
+        raise Unusable(
+            ("awardID",),
+            award_id,
+            "AWARD-AMBIGUOUS: several awards with this id name different suppliers",
+            "give each award an id of its own",
+        )
+    if named:
+        link, award = "named", named[0]
+    elif len(awards) == 1:
+        link, award = "dangling" if award_id else "only", awards[0]
+    else:
+        return None, award_id
+    at: Path = ("..", "awards", awards.index(award))
+    amount = money.of(award.get("value"), (*at, "value"))
+    return AwardFacts(
+        id=text_of(award.get("id")),
+        link=link,
+        status=text_of(award.get("status")),
+        title=text_of(award.get("title")),
+        issued_on=_day(money.notes, award.get("date"), (*at, "date")),
+        amount_fen=amount.fen if amount else None,
+        currency=amount.currency if amount else None,
+        suppliers=parties.all(award.get("suppliers")),
+    ), award_id
+
+
+def _supplier(body: Body, contract: Body, award: AwardFacts | None, parties: Parties) -> Party:
+    candidates = (
+        parties.all(contract.get("suppliers")),
+        award.suppliers if award and award.link != "dangling" else (),
+        parties.by_role("supplier"),
+        award.suppliers if award else (),
+    )
+    found = next((some for some in candidates if some), ())
+    if not found:
+        raise Unusable(
+            ("awardID",),
+            contract.get("awardID"),
+            "SUPPLIER-MISSING: neither the contract nor its award names a supplier",
+            "publish the award with its supplier, and name it in awardID",
+        )
+    if len(found) > 1:
+        raise Unusable(
+            ("awardID",),
+            ", ".join(party.name for party in found),
+            "SUPPLIER-SEVERAL: several in the award, and the contract names none of them",
+            "name the contract's own supplier in `contracts[].suppliers`",
+        )
+    return found[0]
+
+
+# ── Milestones, payments, documents, account ─────────────────────────────────────────────────
+
+
+def _milestones(contract: Body, money: _Money) -> Iterator[MilestoneFacts]:
+    places: tuple[Path, ...] = (("milestones",), ("implementation", "milestones"))
+    codes: list[str] = []
+    for place in places:
+        for position, item in enumerate(list_of(get(contract, *place))):
+            if not isinstance(item, dict):
+                continue
+            ours = dict_of(item.get(EXTENSION))
+            at: Path = (*place, position)
+            notes = money.notes
+            yield MilestoneFacts(
+                code=_own_code(codes, text_of(item.get("id"))),
+                title=text_of(item.get("title")) or text_of(item.get("description"))[:200],
+                amount_fen=money.same(
+                    ours.get("value") or item.get("value"), (*at, EXTENSION, "value")
+                ),
+                retention_fen=money.same(ours.get("retention"), (*at, EXTENSION, "retention")),
+                advance_fen=money.same(
+                    ours.get("advanceRecovered"), (*at, EXTENSION, "advanceRecovered")
+                ),
+                due_on=_day(notes, item.get("dueDate"), (*at, "dueDate")),
+                delivered_on=_day(notes, ours.get("delivered"), (*at, EXTENSION, "delivered")),
+                accepted_on=_day(notes, ours.get("accepted"), (*at, EXTENSION, "accepted")),
+            )
+
+
+def _payments(contract: Body, money: _Money) -> Iterator[PaymentFacts]:
+    codes: list[str] = []
+    place: Path = ("implementation", "transactions")
+    for position, item in enumerate(list_of(get(contract, *place))):
+        if not isinstance(item, dict):
             continue
-        code = _text(one.get("id")) or str(position)
-        code = code if code not in seen else f"{code}#{position}"
-        seen.add(code)
-        payer = _party(reading, one.get("payer") or one.get("providerOrganization"))
-        payee = _party(reading, one.get("payee") or one.get("receiverOrganization"))
+        # 1.1 says `value`, `payer`, `payee`; 1.0 said `amount` and two organisations.
+        key = "value" if get(item, "value", "amount") is not None else "amount"
+        amount = money.of(item.get(key), (*place, position, key), money.currency)
+        code = _own_code(codes, text_of(item.get("id")))
+        if amount is None or amount.fen == 0:
+            continue  # nothing was paid by it
+        payer = dict_of(item.get("payer") or item.get("providerOrganization"))
+        payee = dict_of(item.get("payee") or item.get("receiverOrganization"))
         yield PaymentFacts(
             code=code,
-            amount_fen=value.fen,
-            currency=value.currency,
-            paid_on=reading.day(one.get("date"), place),
-            payer=payer.name if payer else "",
-            payee=payee.name if payee else "",
-            payee_id=payee.identifier if payee else "",
+            amount_fen=amount.fen,
+            currency=amount.currency,
+            paid_on=_day(money.notes, item.get("date"), (*place, position, "date")),
+            payer=name_of(payer),
+            payee=name_of(payee),
+            payee_id=text_of(payee.get("id")) or text_of(get(payee, "identifier", "id")),
         )
 
 
-def _documents(reading: _Reading, contract: Body, where: str) -> Iterator[DocumentFacts]:
-    for position, one in enumerate(_objects(contract.get("documents"))):
+def _own_code(codes: list[str], wanted: str) -> str:
+    """An id that occurs once: publishers repeat payment ids, and each payment counts."""
+    base = wanted or f"#{len(codes) + 1}"
+    code, n = base, 1
+    while code in codes:
+        n += 1
+        code = f"{base}#{n}"
+    codes.append(code)
+    return code
+
+
+def _documents(contract: Body, notes: _Notes) -> Iterator[DocumentFacts]:
+    for position, item in enumerate(list_of(contract.get("documents"))):
+        if not isinstance(item, dict):
+            continue
+        at: Path = ("documents", position)
         yield DocumentFacts(
-            id=_text(one.get("id")),
-            kind=_text(one.get("documentType")),
-            title=clean(_text(one.get("title"))),
-            url=_text(one.get("url")),
-            digest=_text(_object(one.get(EXTENSION)).get("digest")),
-            published_on=reading.day(one.get("datePublished"), f"{where}/documents/{position}"),
+            id=text_of(item.get("id")),
+            kind=text_of(item.get("documentType")),
+            title=text_of(item.get("title")),
+            url=text_of(item.get("url")),
+            digest=_digest(notes, dict_of(item.get(EXTENSION)), (*at, EXTENSION)),
         )
 
 
-def _account(value: object) -> DesignatedAccountFacts | None:
-    known = _object(value)
-    number = _text(known.get("number"))
-    if not number:
-        return None
-    return DesignatedAccountFacts(
-        holder=_text(known.get("holder")),
-        bank_name=_text(known.get("bankName")),
-        cnaps=_text(known.get("cnaps")),
-        number=number,
+def _digest(notes: _Notes, holder: Body, path: Path) -> str:
+    text = holder.get("digest")
+    if text is None or text == "":
+        return ""
+    if isinstance(text, str) and _DIGEST.fullmatch(text):
+        return text
+    notes.park(
+        (*path, "digest"), text, "DIGEST: not a SHA-256 digest", "write sha-256: and 64 hex digits"
     )
-
-
-# ── Shapes ───────────────────────────────────────────────────────────────────────────────────
-
-
-def _object(value: object) -> Body:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(value: object) -> Sequence[Any]:
-    return value if isinstance(value, list) else ()
-
-
-def _objects(value: object) -> list[Body]:
-    return [item for item in _list(value) if isinstance(item, Mapping)]
-
-
-def _text(value: object) -> str:
-    """Text as it stands; a number that stands for one (ids are published as numbers)."""
-    if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, int | Decimal) and not isinstance(value, bool):
-        return str(value)
     return ""
 
 
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+def _account(given: Body) -> DesignatedAccountFacts | None:
+    if not text_of(given.get("number")):
+        return None
+    return DesignatedAccountFacts(
+        holder=text_of(given.get("holder")),
+        bank_name=text_of(given.get("bankName")),
+        cnaps=text_of(given.get("cnaps")),
+        number=text_of(given.get("number")),
+    )
 
 
-def _flag(value: object) -> bool | None:
+# ── Plain values ─────────────────────────────────────────────────────────────────────────────
+
+
+def _title(body: Body, contract: Body, award: AwardFacts | None) -> str:
+    titles = (
+        contract.get("title"),
+        award.title if award else "",
+        get(body, "tender", "title"),
+        contract.get("description"),
+    )
+    return next((text_of(title)[:400] for title in titles if text_of(title)), "")
+
+
+def _whole(value: Any) -> int | None:
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_whole and 0 <= value <= 10**6 else None
+
+
+def _flag(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
-
-
-def _one_of(value: object, words: Sequence[str]) -> str:
-    return value if isinstance(value, str) and value in words else ""

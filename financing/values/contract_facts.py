@@ -93,7 +93,6 @@ class DocumentFacts:
     title: str
     url: str
     digest: str
-    published_on: date | None
 
 
 @dataclass(frozen=True, slots=True)
