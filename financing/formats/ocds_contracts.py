@@ -45,6 +45,8 @@ from financing.values.strict_json import pointer
 from financing.values.text import name_key
 
 EXTENSION: Final = "x_financing"
+TELLING_DIGITS: Final = 4
+TELLING_LETTERS: Final = 16
 _DIGEST: Final = re.compile(r"sha-256:[0-9a-f]{64}")
 
 
@@ -76,9 +78,11 @@ def contracts_of(history: Sequence[Release]) -> list[ContractFacts | Parked]:
     if not isinstance(contracts, list):
         return []
     found: list[ContractFacts | Parked] = []
-    names: list[str] = []
+    seen: dict[str, Any] = {}
     for position, contract in enumerate(contracts):
         name = text_of(get(contract, "id"))
+        if name and seen.get(name) == contract:
+            continue  # published twice, word for word
         award_id = text_of(get(contract, "awardID"))
         release = _newest(history, name, award_id)
         place = _place(release, contract, name, position)
@@ -88,11 +92,11 @@ def contracts_of(history: Sequence[Release]) -> list[ContractFacts | Parked]:
                 raise Unusable(
                     ("id",), contract, "CONTRACT-ID: a contract without id", "publish its number"
                 )
-            if name in names:
+            if name in seen:
                 raise Unusable(
                     ("id",), name, "CONTRACT-ID: the id occurs twice", "give each contract an id"
                 )
-            names.append(name)
+            seen[name] = contract
             facts = _facts(body, contract, release, notes)
         except Unusable as problem:
             found.append(_parked(release, place, problem))
@@ -136,6 +140,7 @@ def _parked(release: Release, place: Path, problem: Unusable) -> Parked:
 
 def _facts(body: Body, contract: Body, release: Release, notes: _Notes) -> ContractFacts:
     ours = dict_of(contract.get(EXTENSION))
+    number = text_of(ours.get("number"))
     amount = _contract_amount(contract)
     money = _Money(notes, amount.currency)
     parties = Parties(list_of(body.get("parties")), release.publisher)
@@ -153,7 +158,9 @@ def _facts(body: Body, contract: Body, release: Release, notes: _Notes) -> Contr
         ocid=release.ocid,
         release_id=release.release_id,
         released_at=release.released_at,
-        number=text_of(ours.get("number")) or text_of(contract.get("id")),
+        code=text_of(contract.get("id")),
+        number=number or _telling_number(release.ocid, text_of(contract.get("id"))),
+        is_numbered=bool(number),
         title=_title(body, contract, award),
         status=text_of(contract.get("status")),
         amount_fen=amount.fen,
@@ -456,6 +463,12 @@ def _account(given: Body) -> DesignatedAccountFacts | None:
         cnaps=text_of(given.get("cnaps")),
         number=text_of(given.get("number")),
     )
+
+
+def _telling_number(ocid: str, code: str) -> str:
+    """The contract's id where it tells the contract apart for people, else with its process."""
+    digits = sum(letter.isdigit() for letter in code)
+    return code if digits >= TELLING_DIGITS or len(code) >= TELLING_LETTERS else f"{ocid}/{code}"
 
 
 # ── Plain values ─────────────────────────────────────────────────────────────────────────────

@@ -122,8 +122,15 @@ class Parties:
 
     def all(self, references: Any) -> tuple[Party, ...]:
         """Each different party of a list of references."""
-        found = [self.resolve(one) for one in list_of(references)]
-        return tuple(dict.fromkeys(party for party in found if party is not None))
+        resolved = [self.resolve(one) for one in list_of(references)]
+        found = list(dict.fromkeys(party for party in resolved if party is not None))
+        # The same firm with its number and by its name alone is one firm.
+        numbered = {name_key(party.name) for party in found if party.scheme != BY_NAME}
+        return tuple(
+            party
+            for party in found
+            if party.scheme != BY_NAME or name_key(party.name) not in numbered
+        )
 
     def by_role(self, role: str) -> tuple[Party, ...]:
         return self.all([item for item in self.items if role in list_of(get(item, "roles"))])

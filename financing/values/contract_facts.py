@@ -112,7 +112,9 @@ class ContractFacts:
     Args:
         publisher: OCDS prefix, or the publisher's site or name.
         released_at: of the newest release that counts; None where the publisher gave none.
-        number: as people write it.
+        code: the contract's id, unique within the process (ocid).
+        number: as people write it; made of ocid and code where the code alone says too little.
+        is_numbered: the publisher gave that number, unique among all its contracts.
         award_id: as the contract names it, empty where it names none.
         signatories: `purchaser`, `supplier`: who has signed, as far as the record says.
         direct: bought without competition: no award is to be expected.
@@ -126,7 +128,9 @@ class ContractFacts:
     ocid: str
     release_id: str
     released_at: datetime | None
+    code: str
     number: str
+    is_numbered: bool
     title: str
     status: str
     amount_fen: int
@@ -174,12 +178,16 @@ class ContractFacts:
 def identity(facts: ContractFacts) -> str:
     """The contract's identity (合同身份), the same through all its versions: 64 hex digits.
 
+    A contract without a number of the publisher's is known by its process and its id in it: ids
+    such as `1` are given again in the next process, to the same parties too.
+
     Source: rulebook, contract identity: SHA-256 over the canonical JSON of publisher, number,
         purchaser, supplier, and award, each normalised.
     """
+    number = facts.number if facts.is_numbered else f"{facts.ocid}/{facts.code}"
     named = {
         "publisher": facts.publisher,
-        "number": number_key(facts.number),
+        "number": number_key(number),
         "purchaser": _party_key(facts.purchaser),
         "supplier": _party_key(facts.supplier),
         "award": number_key(facts.award_id or (facts.award.id if facts.award else "")),
