@@ -14,6 +14,9 @@ CALLED_BY_OTHERS = {
     "get_command": "click",
     "format_commands": "click",
     "log_request": "werkzeug",
+    "handle_starttag": "html.parser",
+    "handle_endtag": "html.parser",
+    "handle_data": "html.parser",
     "main": "the console script",
     "Meta": "marshmallow",
 }

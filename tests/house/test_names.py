@@ -13,7 +13,7 @@ NO_ROOM = re.compile(
     r"(^|_)(manager|helpers?|utils?|service|common|misc|base|handlers?|processor|wrapper|impl|data"
     r"|info)(_|$)"
 )
-NO_VERB = re.compile(r"^_?(process|handle|do)_")
+NO_VERB = re.compile(r"^_?(process|handle(?!_(starttag|endtag|data)$)|do)_")  # but HTMLParser's
 NO_PART = re.compile(r"(^|_)(manager|helpers?|utils?|handlers?|processor|wrapper|impl)(_|$)")
 FOREIGN = re.compile(r"(^|_)(buyer|client|bundle|escrow|lien)s?(_|$)")
 NEVER = {
