@@ -22,6 +22,7 @@ OWN_ENVIRONMENT = (
     "bank_adapters/sandbox/",
     "financing/settings.py",
     "financing/evidence/verify.py",
+    "financing/city/processes.py",  # hands its own on to the processes that it starts
 )
 
 
