@@ -84,7 +84,13 @@ def accept_milestone(tx: Tx, row: Row[Any], part: Row[Any], on: date) -> None:
     books = open_books(tx, [row])
     parts = tx.rows(select(milestone).where(milestone.c.contract_id == row.id))
     if not ledger.posted(tx, [_acceptance(part.id)]):
-        ledger.post_many(tx, [_accepted(row, part, parts, on, books[row.id])])
+        found = [_accepted(row, part, parts, on, books[row.id])]
+        ledger.post_many(tx, found + _evened(row, books[row.id], on))
+
+
+def _evened(row: Row[Any], book: Any, on: date) -> list[Posting]:
+    event = postings.evened(book)
+    return [] if event is None else [_posting("contract", row, event, on, book)]
 
 
 def _acceptance(milestone_id: UUID) -> UUID:
@@ -386,8 +392,7 @@ def reverse(tx: Tx, pairs: Sequence[tuple[UUID, UUID]], on: dict[UUID, date]) ->
         values=[{"outcome": "reversed", "reversed_by": by_entry[row.entry_id]} for row in rows],
         facts=[{"amount_fen": row.amount_fen, "by": by_entry[row.entry_id]} for row in rows],
     )
-    refresh_open(tx, [row.id for row in contracts])
-    _restore(tx, contracts, loans)
+    _restore(tx, contracts, loans, max(by_day, default=tx.today))
 
 
 def _loans_paid_by(tx: Tx, entry_ids: Sequence[UUID]) -> Sequence[Row[Any]]:
@@ -401,7 +406,7 @@ def _loans_paid_by(tx: Tx, entry_ids: Sequence[UUID]) -> Sequence[Row[Any]]:
     return lock(tx, loan, list(ids))
 
 
-def _restore(tx: Tx, contracts: Sequence[Row[Any]], loans: Sequence[Row[Any]]) -> None:
+def _restore(tx: Tx, contracts: Sequence[Row[Any]], loans: Sequence[Row[Any]], on: date) -> None:
     owed = ledger.balances(tx, "loan", [row.id for row in loans])
     for row in loans:
         fen = postings.owed_fen(owed[row.id])
@@ -409,6 +414,8 @@ def _restore(tx: Tx, contracts: Sequence[Row[Any]], loans: Sequence[Row[Any]]) -
             move(tx, "loan", row.id, "unpay", facts={"owed_fen": fen})
         claims.reduce(tx, row.application_id, _outstanding_fen(row, owed[row.id]))
     books = ledger.balances(tx, "contract", [row.id for row in contracts])
+    ledger.post_many(tx, [each for row in contracts for each in _evened(row, books[row.id], on)])
+    refresh_open(tx, [row.id for row in contracts])
     for row in contracts:
         if row.state == "paid" and not postings.is_paid(books[row.id]):
             move(tx, "contract", row.id, "unpay")

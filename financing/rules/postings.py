@@ -140,6 +140,26 @@ def received(book: Balances, fen: int, *, is_repeat: bool = False) -> Received:
     return Received(tuple(events), outcome, to_due, to_advance, over)
 
 
+def evened(book: Balances) -> Event | None:
+    """What a returned payment, or a new debt, leaves to be set off inside the book; or None.
+
+    An advance that was recovered, or an overpayment that was used, and whose money went back, is
+    owed again; what is still overpaid serves what is due.
+    """
+    again = max(0, book.get("ADVANCE", 0))
+    used = max(0, book.get("OVERPAID", 0))
+    due = max(0, book.get("RECEIVABLE", 0)) + again + used
+    serves = min(due, max(0, -book.get("OVERPAID", 0)))
+    if not (again or used or serves):
+        return None
+    lines = (
+        ("RECEIVABLE", max(0, again + used - serves), max(0, serves - again - used)),
+        ("ADVANCE", 0, again),
+        ("OVERPAID", serves, used),
+    )
+    return Event("set-off", lines)
+
+
 def diverted(fen: int) -> Event:
     """A payment went to another account: the debt is not called paid by us."""
     return Event("diverted", (("DIVERTED", fen, 0), ("DIVERSION_OPEN", 0, fen)))

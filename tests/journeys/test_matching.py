@@ -91,6 +91,17 @@ def test_a_longer_number_is_not_taken_for_the_shorter_one(known: Case) -> None:
     assert known.world.payments()[0].contract_id == longer
 
 
+def test_the_longest_number_in_a_text_is_the_one_that_is_meant(known: Case) -> None:
+    both = [
+        known.world.contract(known.supplier, known.purchaser, number, 50_00)
+        for number in ("ZZCG-2026-A", "ZZCG-2026-A12")
+    ]
+    for each in both:
+        known.world.designate(each, known.account)
+    known.world.arrive(Made((Line("10.00", "付 ZZCG 2026 A12 款", name="国库"),)))
+    assert known.world.payments()[0].contract_id == both[1]
+
+
 def test_part_of_an_unknown_longer_number_decides_nothing(known: Case) -> None:
     known.world.arrive(Made((Line("10.00", "ZZCG-2026-00199", name="国库"),)))
     paid = known.world.payments()[0]
