@@ -205,8 +205,10 @@ def _told(
         contract = contracts[entry.contract_id]
         facts = json.loads(entry.body)["facts"]
         named = _of_contract(contract, both)
-        if entry.application_id in of_application:
-            named |= _of_application(of_application[entry.application_id], both)
+        # An account that was released no longer names its loan; the entry of the lock does.
+        application = entry.application_id or _uuid(facts.get("application"))
+        if application in of_application:
+            named |= _of_application(of_application[application], both)
         account = accounts.get(entry.case) or of_payment.get(entry.case)
         if account is not None:
             named |= {"last4": account.last4, "account_bank": both(account.bank_name)}
@@ -223,6 +225,10 @@ def _told(
     for row in contracts.values():
         told[row.id] += _provisional(tx, row)
     return told
+
+
+def _uuid(value: object) -> UUID | None:
+    return UUID(value) if isinstance(value, str) else None
 
 
 def _listed(whom: Sequence[str], both: Any, lang: str) -> str:
