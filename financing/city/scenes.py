@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -97,7 +98,7 @@ class Play:
         """Write a record where the demo keeps its files."""
         path = self.folder / "records" / f"{name}.json"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.write_text(json.dumps(package, ensure_ascii=False, indent=1), encoding="utf-8")
+        path.write_text(_as_json(package), encoding="utf-8")
         return path
 
     def take_in(self, path: Path) -> FileReport:
@@ -355,3 +356,15 @@ def _put_milestone(
 
 def _later(day: date, working_days: int) -> date:
     return add_working_days(day, working_days).on
+
+
+# A decimal number passes the encoder as marked text, and then stands as it was written.
+_MARKED: Final = re.compile(r'"\\u0000([^"]+)\\u0000"')
+
+
+def _as_json(package: Mapping[str, Any]) -> str:
+    """A record as a file; amounts keep every digit that their publisher wrote."""
+    text = json.dumps(
+        package, ensure_ascii=False, indent=1, default=lambda number: f"\0{number:f}\0"
+    )
+    return _MARKED.sub(r"\1", text)
