@@ -14,6 +14,7 @@ from financing.errors import Invalid, NotFound
 from financing.journeys import applications, loans, packets
 from financing.reads import cases, contracts
 from financing.rules import cost
+from financing.rules.reasons import reason
 from financing.store.db import Tx
 from financing.values import ids
 from financing.values.typed import typed_minor
@@ -184,6 +185,7 @@ def follow_page(tx: Tx, _ask: Ask, application_id: UUID) -> Page:
             "bank_of": {each.id: each.bank_name for each in together},
             "offers": offers,
             "step": STEP_OF.get(row.state),
+            "mend": reason(row.reason_code).mend if row.reason_code else None,
             "due": due,
             "is_late": due is not None and due.on < tx.today,
             "can_withdraw": row.state in WITHDRAWABLE,
