@@ -216,6 +216,11 @@ def owner(settings: Settings) -> Iterator[Engine]:
 @pytest.fixture
 def clean(owner: Engine, settings: Settings) -> None:
     """An empty store, as the migrations leave it, and an empty Redis."""
+    empty(owner, settings)
+
+
+def empty(owner: Engine, settings: Settings) -> None:
+    """Delete every row, past guards and references; what the migrations put in is put back."""
     from redis import Redis
 
     with owner.begin() as connection:
