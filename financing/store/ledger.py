@@ -147,25 +147,14 @@ def posted(tx: Tx, event_ids: Iterable[UUID]) -> set[UUID]:
 
 
 def undo(tx: Tx, payment_ids: Sequence[UUID], *, on: date) -> None:
-    """Reverse every event that these payments caused and that is not reversed yet."""
-    rows = tx.rows(
-        select(ledger)
-        .where(ledger.c.payment_id.in_(list(payment_ids)), ledger.c.reverses.is_(None))
-        .order_by(ledger.c.id)
-    )
-    done = set(
-        tx.db.execute(
-            select(ledger.c.reverses).where(
-                ledger.c.reverses.in_(list({row.event_id for row in rows}))
-            )
-        ).scalars()
-    )
+    """Reverse every event that these payments caused; a payment is undone once in its life."""
     events: dict[UUID, list[Line]] = defaultdict(list)
     heads = {}
-    for row in rows:
-        if row.event_id not in done:
-            events[row.event_id].append((row.account, row.credit_fen, row.debit_fen))
-            heads[row.event_id] = row
+    for row in tx.rows(
+        select(ledger).where(ledger.c.payment_id.in_(list(payment_ids))).order_by(ledger.c.id)
+    ):
+        events[row.event_id].append((row.account, row.credit_fen, row.debit_fen))
+        heads[row.event_id] = row
     post_many(
         tx,
         [

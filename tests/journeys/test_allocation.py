@@ -120,6 +120,24 @@ def test_retention_waits_and_its_payment_shows_that_it_fell_due(world: World) ->
     assert (outcomes(known), state(known, "contract")) == (["allocated", "allocated"], "paid")
 
 
+def test_what_is_not_delivered_yet_is_served_before_retained_money(world: World) -> None:
+    parts = [Part(600_00, retention_fen=60_00, accepted_on=SIGNED), Part(400_00)]
+    known = case(world, PRICE, parts)
+    pay(known, "700.00")
+    book = world.book("contract", known.contract)
+    assert (outcomes(known), book["ADVANCE"], book["RETENTION"]) == (["early"], -160_00, 60_00)
+
+
+def test_a_planned_advance_is_recovered_part_by_part(world: World) -> None:
+    parts = [Part(500_00, advance_fen=100_00), Part(500_00, advance_fen=200_00)]
+    known = case(world, PRICE, parts)
+    pay(known, "300.00")
+    accept(known, 0)
+    assert world.book("contract", known.contract)["RECEIVABLE"] == 400_00
+    accept(known, 1)
+    assert world.book("contract", known.contract)["RECEIVABLE"] == 700_00
+
+
 def test_an_amended_price_is_posted_once(world: World) -> None:
     known = case(world, PRICE, [Part(PRICE)])
     pay(known, "1.00")
@@ -278,6 +296,33 @@ def test_a_reversed_diversion_leaves_no_trace_in_the_balances(world: World) -> N
     assert outcomes(known) == ["reversed"]
     assert "DIVERTED" not in world.book("contract", known.contract)
     assert world.rows("SELECT open_fen FROM contract")[0].open_fen == PRICE
+
+
+def give_back(known: Case, amount: str, end_to_end: str, on: str) -> None:
+    line = Line(
+        f"-{amount}", "退回", reversal=True, ref=f"B{end_to_end}", end_to_end=end_to_end, on=on
+    )
+    known.world.arrive(Made((line,), opening="9999.00", on=on), f"{end_to_end}.xml")
+
+
+def test_an_advance_that_was_recovered_and_went_back_is_owed_again(world: World) -> None:
+    known = case(world, PRICE, [Part(PRICE)])
+    pay(known, "500.00", end_to_end="E")
+    accept(known, 0)
+    give_back(known, "500.00", "E", "2026-03-09")
+    assert world.book("contract", known.contract) == {"PRICE": -PRICE, "RECEIVABLE": PRICE}
+
+
+def test_an_overpayment_serves_the_debt_that_a_return_left(world: World) -> None:
+    known = case(world, PRICE)
+    pay(known, "1000.00", end_to_end="E1", on="2026-03-03")
+    pay(known, "1000.00", end_to_end="E2", on="2026-03-20")
+    give_back(known, "1000.00", "E1", "2026-03-21")
+    assert world.book("contract", known.contract) == {"PRICE": -PRICE, "CASH": PRICE}
+    assert state(known, "contract") == "paid"
+    give_back(known, "1000.00", "E2", "2026-03-22")
+    assert world.book("contract", known.contract) == {"PRICE": -PRICE, "RECEIVABLE": PRICE}
+    assert state(known, "contract") == "accepted"
 
 
 # Any history against a plain model
