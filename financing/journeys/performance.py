@@ -62,7 +62,7 @@ def accept_performance(
         .values(accepted_on=on, delivered_on=on)
     )
     is_whole = len(chosen) == len(parts)
-    return move(
+    moved = move(
         tx,
         "contract",
         row.id,
@@ -70,3 +70,4 @@ def accept_performance(
         facts={"milestones": [part.id for part in chosen], "on": on},
         **({"accepted_on": on, "delivered_on": row.delivered_on or on} if is_whole else {}),
     )
+    return allocation.close_if_paid(tx, moved)  # what was paid early may be all there is
