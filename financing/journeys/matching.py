@@ -134,7 +134,14 @@ EVIDENCE: Final = """
            here.id AS here_id, other.id AS other_id,
            p.amount_fen IN (c.open_fen, c.amount_fen, due.fen) OR EXISTS (
                SELECT 1 FROM milestone m WHERE m.contract_id = c.id
-                  AND m.amount_fen - m.retention_fen - m.advance_fen = p.amount_fen) AS fits
+                  AND m.amount_fen - m.retention_fen - m.advance_fen = p.amount_fen) AS fits,
+           NOT EXISTS (
+               SELECT 1 FROM contract rival
+                 LEFT JOIN account_version v ON v.contract_id = rival.id
+                      AND v.state IN ('active', 'locked') AND v.account_id = p.account_id
+                WHERE rival.id <> c.id AND rival.state NOT IN ('paid', 'terminated')
+                  AND ((rival.supplier_id = c.supplier_id
+                        AND rival.purchaser_id = c.purchaser_id) OR v.id IS NOT NULL)) AS is_only
       FROM (SELECT DISTINCT payment_id, contract_id FROM ({pairs}) every) pair
       JOIN payment p ON p.id = pair.payment_id
       JOIN contract c ON c.id = pair.contract_id
@@ -184,6 +191,7 @@ def _candidate(paid: Row[Any], row: Row[Any], numbers: Sequence[str]) -> Candida
         _number_evidence(paid, row.number_search, numbers),
         "amount" if row.fits else None,
         payer_evidence(paid.payer_key, row.name_key),
+        _only_contract(row),
     ]
     is_elsewhere = row.here_id is None and row.other_id is not None
     return Candidate(
@@ -194,6 +202,12 @@ def _candidate(paid: Row[Any], row: Row[Any], numbers: Sequence[str]) -> Candida
         + (("other-account",) if is_elsewhere else ()),
         usable=bool(row.usable),
     )
+
+
+def _only_contract(row: Row[Any]) -> str | None:
+    """A number like `1` can never be found in a text, so its absence says nothing against it."""
+    is_nameless = len(row.number_search) < SHORTEST_NUMBER
+    return "only-contract" if is_nameless and row.is_only and row.here_id else None
 
 
 def _number_evidence(paid: Row[Any], number: str, numbers: Sequence[str]) -> str | None:

@@ -30,6 +30,8 @@ WEIGHTS: Final = (
     Weight("amount", 40, "amount"),  # exactly what is due, or a milestone, or all that is open
     Weight("payer", 40, "payer"),  # the purchaser's name
     Weight("payer-cut", 20, "payer"),  # the beginning of it: banks cut names
+    # The account is this contract's alone, and payer and supplier have no other open contract.
+    Weight("only-contract", 40, "only"),
     Weight("other-account", 0, "account"),  # another account of the supplier is designated
 )
 POINTS: Final = {weight.name: weight.points for weight in WEIGHTS}
