@@ -2,7 +2,8 @@
 
 1. `figures` every figure of a period as it stands on a day
 2. `lines`   the lines of one figure: what was counted, how, and about whom
-3. `quarter` the period that a day falls in
+3. `by_who`  the same figure of each bank or purchaser apart
+4. `quarter` the period that a day falls in
 
 Excluded: nothing yet; a case that we parked is in no line, because no contract of it exists.
 Source: the table `rules/figures.py`, each row with its own source.
@@ -103,6 +104,16 @@ def standing(tx: Tx, figure_id: str, period: Period) -> tuple[Standing, list[Lin
     return _standing(BY_ID[figure_id], period, found), found
 
 
+def by_who(whole: Standing, found: Sequence[Line]) -> list[tuple[str, Standing]]:
+    """The figure of each one whom it measures, made of that one's lines, by name."""
+    lines_of: dict[str, list[Line]] = {}
+    for line in found:
+        lines_of.setdefault(line.who, []).append(line)
+    return [
+        (who, _standing(whole.figure, whole.period, mine)) for who, mine in sorted(lines_of.items())
+    ]
+
+
 def lines(tx: Tx, figure_id: str, period: Period) -> list[Line]:
     """The lines of one figure, in order of time.
 
@@ -169,6 +180,8 @@ def _by_deadline(
     if done is None and term.due.on == tx.today:
         return ()  # the day is not over
     law = owed.get(True)
+    if law is not None and done is None and law.due.on >= tx.today:
+        law = None  # the term of the law runs yet: neither kept nor broken
     return (
         Line(
             row.contract_id,

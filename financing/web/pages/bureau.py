@@ -105,7 +105,13 @@ def figure_page(tx: Tx, ask: Ask, figure_id: str) -> Page:
     standing, found = reckoning.standing(tx, figure_id, period_of(ask, tx.today))
     return Page(
         "bureau/figure.html",
-        {"standing": standing, "lines": found, "quarters": quarters(tx.today)},
+        {
+            "standing": standing,
+            "lines": found,
+            "parties": (
+                [] if standing.figure.subject == "service" else reckoning.by_who(standing, found)
+            ),
+        },
     )
 
 
