@@ -108,7 +108,7 @@ class Play:
             Broken: not all of it could be used.
         """
         (report,) = self.imports([path])
-        if report.error is not None or report.parked or not report.read:
+        if report.error is not None or report.parked:
             raise Broken(f"the city's file was not taken as it is: {report}", where=str(path))
         return report
 
