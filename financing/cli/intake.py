@@ -45,7 +45,11 @@ def import_files(paths: tuple[str, ...], as_json: bool, lang: str) -> int:
         for report in reports:
             _line(report, lang)
         shared.say(t("import.total", lang, files=len(reports), **total))
-    return 0 if any(report.kind in ("records", "statement") for report in reports) else 2
+    if any(report.kind in ("records", "statement") for report in reports):
+        return 0
+    if all(report.kind == "ignored" for report in reports):
+        shared.progress(f"error: unreadable: {t('import.nothing', lang)}")
+    return 2
 
 
 def _document(report: FileReport) -> dict[str, Any]:

@@ -110,7 +110,6 @@ class _Running:
     lines: int = 0
     booked: int = 0
     sum_fen: int = 0
-    parked_fen: int = 0
     fault: Fault | None = None
 
     @property
@@ -242,7 +241,6 @@ class _Reading:
             if fault.undecided and run.fault is None:
                 run.fault = Fault(str(fault), fault.value, fault.remedy)
             run.sum_fen += counted
-            run.parked_fen += counted
             return Parked("line", self.source, place, fault.value, str(fault), fault.remedy, raw)
         run.booked += word == "booked"
         run.sum_fen += counted
@@ -304,7 +302,6 @@ class _Reading:
             closing=closing,
             lines=run.lines,
             sum_fen=run.sum_fen,
-            parked_fen=run.parked_fen,
             holds=holds,
             fault=run.fault,
             marks=tuple(marks if holds is not None else [*marks, "UNPROVEN"]),

@@ -67,13 +67,16 @@ class _Notes:
         self.unread.append(f"{where}: {reason}")
 
 
-def contracts_of(history: Sequence[Release]) -> list[ContractFacts | Parked]:
+def contracts_of(
+    history: Sequence[Release], merged: Body | None = None
+) -> list[ContractFacts | Parked]:
     """What the releases of one process say about its contracts, as of the last of them.
 
     Args:
         history: releases of one publisher and ocid, oldest first.
+        merged: their bodies merged, where the caller has them.
     """
-    body = merge([release.body for release in history])
+    body = merge([release.body for release in history]) if merged is None else merged
     contracts = body.get("contracts")
     if not isinstance(contracts, list):
         return []

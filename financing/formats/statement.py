@@ -130,7 +130,6 @@ class Statement:
         number: the bank's own number of it with its year; two numbers are two statements.
         lines: how many lines the bank wrote, parked ones included.
         sum_fen: sum of the booked lines whose amount could be read, parked ones included.
-        parked_fen: the part of `sum_fen` that is parked.
         holds: opening + sum = closing; None where a balance is missing.
         fault: set where nothing of it may be booked.
         marks: `UNPROVEN` and the like: booked, and a person looks at it.
@@ -149,7 +148,6 @@ class Statement:
     closing: Balance | None
     lines: int
     sum_fen: int
-    parked_fen: int
     holds: bool | None
     fault: Fault | None
     marks: tuple[str, ...]

@@ -8,14 +8,15 @@ A file that cannot be read at all is refused by name, and the others go on.
 
 from __future__ import annotations
 
-import io
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 from uuid import UUID
 
 from sqlalchemy import select, update
@@ -89,7 +90,11 @@ def files_below(paths: Iterable[Path | str]) -> Iterator[Path | str]:
 
 def _import_one(ctx: Context, actor: Actor, path: Path | str) -> FileReport:
     if path == STDIN:
-        return _read(ctx, actor, io.BytesIO(sys.stdin.buffer.read()), STDIN)
+        # A pipe cannot be read twice, and may be longer than memory.
+        with tempfile.TemporaryFile() as kept:
+            shutil.copyfileobj(sys.stdin.buffer, kept)
+            kept.seek(0)
+            return _read(ctx, actor, cast("BinaryIO", kept), STDIN)
     try:
         with Path(path).open("rb") as stream:
             return _read(ctx, actor, stream, str(path))
@@ -111,12 +116,26 @@ def _read(ctx: Context, actor: Actor, stream: BinaryIO, source: str) -> FileRepo
             source, kind, booked.read, booked.new, booked.changed, booked.unchanged, booked.parked
         )
     total = intake.Counts()
-    items = ocds.read(plain(stream).read, name)
+    items = ocds.read(plain(stream).read, source)
+    fault: Parked | None = None
     while batch := list(islice(items, SET)):
         total.add(ctx.attempt(partial(_take, batch), actor))
-    return FileReport(
+        fault = fault or next((item for item in batch if isinstance(item, Parked)), None)
+    report = FileReport(
         source, kind, total.read, total.new, total.changed, total.unchanged, total.parked
     )
+    if total.releases:
+        return report
+    return replace(report, kind="refused", error=_refusal(fault, source))
+
+
+def _refusal(fault: Parked | None, source: str) -> Unreadable:
+    """Why nothing of a file could be read: the first fault, which is parked as well."""
+    if fault is None:
+        return Unreadable("EMPTY: no record in it", where=source, remedy="Send OCDS 1.0 or 1.1.")
+    place = f"{source} {fault.where}".strip()
+    remedy = fault.remedy[:1].upper() + fault.remedy[1:] + "."
+    return Unreadable(fault.reason, where=place, remedy=remedy)
 
 
 def _take(batch: Sequence[Release | Parked], tx: Tx) -> intake.Counts:

@@ -19,7 +19,8 @@ def fingerprint(item: Parked) -> str:
         item.kind,
         item.where,
         item.reason.split(":")[0],
-        hashlib.sha256(item.raw).hexdigest(),
+        # A fault without bytes, as the missing end of a file, is told apart by its file.
+        hashlib.sha256(item.raw).hexdigest() if item.raw else item.source,
     )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

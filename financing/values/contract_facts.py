@@ -199,10 +199,37 @@ def _party_key(party: Party) -> str:
     return f"{party.scheme.upper()}:{name_key(party.identifier).upper()}"
 
 
+def is_same_party(one: Party, other: Party) -> bool:
+    """Whether two records mean the same organisation: by number, or by name where one has none."""
+    if BY_NAME not in (one.scheme, other.scheme):
+        return _party_key(one) == _party_key(other)
+    return name_key(one.name) == name_key(other.name)
+
+
+def contradicts(one: ContractFacts, other: ContractFacts) -> bool:
+    """Whether two records of one contract name another amount, award, or party.
+
+    What only one of them holds is no contradiction.
+    """
+    if (one.amount_fen, one.currency) != (other.amount_fen, other.currency):
+        return True
+    if not is_same_party(one.purchaser, other.purchaser):
+        return True
+    if not is_same_party(one.supplier, other.supplier):
+        return True
+    first, second = one.award, other.award
+    if first is None or second is None:
+        return False
+    if first.id and second.id and number_key(first.id) != number_key(second.id):
+        return True
+    known = None not in (first.amount_fen, second.amount_fen)
+    return known and (first.amount_fen, first.currency) != (second.amount_fen, second.currency)
+
+
 def substance(facts: ContractFacts) -> dict[str, Any]:
-    """What is compared to tell a new version: everything but which release said it."""
+    """What is compared to tell a new version: not which release said it, or what stayed unread."""
     known = to_json(facts)
-    del known["release_id"], known["released_at"]
+    del known["release_id"], known["released_at"], known["unread"]
     return known
 
 
