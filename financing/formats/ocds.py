@@ -48,6 +48,7 @@ _OF_RELEASE: Final = frozenset(
     ("ocid", "planning", "tender", "awards", "contracts", "parties", "buyer", "initiationType")
 )
 _SHOWN: Final = 80
+_FIRST_LINE: Final = 256 << 10  # a longer first line is taken for a document of its own
 _STRICT: Final = decoder(big_ints=True)
 
 
@@ -134,7 +135,7 @@ def reread(raw: bytes, source: str, where: str, publisher: str) -> list[Release 
 
 def _looks_by_line(window: Window) -> bool:
     """JSON Lines: the first line is an object, and the second begins another."""
-    while "\n" not in window.text and len(window.text) < MOST_CHARS and window.more():
+    while "\n" not in window.text and len(window.text) < _FIRST_LINE and window.more():
         pass
     first, _, rest = window.text.partition("\n")
     return first.lstrip().startswith("{") and rest.lstrip("\r\n").startswith("{")
