@@ -20,17 +20,14 @@ from uuid import UUID
 from sqlalchemy import Row, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from financing.errors import FinancingError
 from financing.formats import camt
 from financing.formats.statement import (
-    Detail,
     Entry,
     Statement,
     numbers,
-    remittance,
     searched,
 )
-from financing.journeys import returns
+from financing.journeys import returns, staging
 from financing.store import sealing
 from financing.store.db import Tx
 from financing.store.move import create_many
@@ -39,7 +36,7 @@ from financing.store.tables import bank_account, blob, entry, import_file, parke
 from financing.values import accounts
 from financing.values.ids import new_id
 from financing.values.parked import Parked
-from financing.values.text import clean, name_key
+from financing.values.text import name_key
 
 BATCH: Final = 1000
 MOST_KEPT: Final = 32 << 20  # bytes of a file kept with what is parked of it
@@ -86,7 +83,7 @@ def _import(tx: Tx, stream: BinaryIO, source: str) -> _Reading:
     if file.counts.get("read") is not None and not file.counts["parked"]:
         reading.counts = Counts(read=file.counts["read"], unchanged=file.counts["read"])
         return reading
-    tx.db.execute(STAGE)
+    tx.db.execute(staging.STAGE)
     stream.seek(0)
     for event in camt.read(stream, source):
         reading.take(event)
@@ -132,7 +129,7 @@ class _Reading:
             if event.booking_on is not None and event.booking_on > self.tx.today:
                 self.faulty.append(_in_future(event, self.source))
                 return
-            self.staged.append(_staged(self.tx, self.statement_id, event))
+            self.staged.append(staging.staged(self.tx, self.statement_id, event))
             if len(self.staged) >= BATCH:
                 self._flush()
         elif isinstance(event, Parked):
@@ -147,15 +144,7 @@ class _Reading:
             self.statement_id, self.faulty = new_id(), []
 
     def _flush(self) -> None:
-        if not self.staged:
-            return
-        raw = self.tx.db.connection.driver_connection
-        if raw is None:
-            raise FinancingError("the connection is gone")
-        with raw.cursor() as cursor, cursor.copy(COPY) as copy:
-            copy.set_types(list(STAGED.values()))
-            for row in self.staged:
-                copy.write_row(row)
+        staging.copy(self.tx, self.staged)
         self.staged = []
 
     def _end(self, found: Statement) -> None:
@@ -212,97 +201,6 @@ def _in_future(event: Entry, source: str) -> Parked:
         "Ask the bank which day it means.",
         event.raw,
     )
-
-
-# ── Lines as they are staged ─────────────────────────────────────────────────────────────────
-
-# What is staged of a line, in the order of `_staged`, and the type that the wire carries.
-STAGED: Final = {
-    "id": "uuid",
-    "position": "int4",
-    "place": "text",
-    "amount_fen": "int8",
-    "currency": "text",
-    "booking_on": "date",
-    "value_on": "date",
-    "is_reversal": "bool",
-    "status": "text",
-    "bank_ref": "text",
-    "tail": "text",
-    "end_to_end": "text",
-    "counterparty": "text",
-    "counterparty_key": "text",
-    "remittance": "text",
-    "search": "text",
-    "details": "jsonb",
-    "raw": "bytea",
-}
-STAGE: Final = text(
-    "CREATE TEMPORARY TABLE IF NOT EXISTS stage ("
-    + ", ".join(f"{name} {kind}" for name, kind in STAGED.items())
-    + ", key bytea, entry_id uuid, is_new bool, is_fresh bool) ON COMMIT DROP"
-)
-COPY: Final = f"COPY stage ({', '.join(STAGED)}) FROM STDIN (FORMAT BINARY)"
-
-
-def _staged(tx: Tx, statement_id: UUID, event: Entry) -> tuple[Any, ...]:
-    from psycopg.types.json import Jsonb  # the driver's own type, only where COPY needs it
-
-    first = event.details[0]
-    lines = [clean(line) for part in event.details for line in remittance(part)]
-    looked_in = searched(lines)
-    names = [part.counterparty for part in event.details if part.counterparty]
-    name = clean(names[0]) if len(set(names)) == 1 else None
-    return (
-        new_id(),
-        event.position,
-        event.place,
-        event.amount_fen,
-        event.currency,
-        event.booking_on,
-        event.value_on,
-        event.reversal,
-        event.status,
-        event.bank_ref,
-        _tail(event, first, looked_in),
-        first.end_to_end if len(event.details) == 1 else None,
-        name,
-        name_key(name) if name else None,
-        "\n".join(lines),
-        looked_in,
-        Jsonb(_details(event)),
-        sealing.seal(tx.keys, "entry_source", "raw", statement_id, event.raw),
-    )
-
-
-def _tail(event: Entry, first: Detail, looked_in: str) -> str:
-    """What tells this line from another of the same day and amount: the bank's own reference,
-    else what the parties wrote. Never what a second sending may write differently."""
-    if event.bank_ref is not None:
-        return f"ref:{event.bank_ref}"
-    account = first.counterparty_account or ""
-    said = [str(event.value_on or ""), first.end_to_end or "", account, looked_in]
-    return "txt:" + hashlib.sha256("\x1f".join(said).encode()).hexdigest()
-
-
-def _details(event: Entry) -> dict[str, Any]:
-    """What is kept of the payments inside a booking; numbers of accounts are not."""
-    return {
-        "marks": list(event.marks),
-        "code": event.code,
-        "entry_ref": event.entry_ref,
-        "is_returned": all(part.return_code for part in event.details),
-        "parts": [
-            {
-                "amount_fen": part.amount_fen,
-                "payer": clean(part.counterparty or ""),
-                "end_to_end": part.end_to_end,
-                "returned": part.return_code,
-                "lines": [clean(line) for line in remittance(part)],
-            }
-            for part in event.details
-        ],
-    }
 
 
 # ── 2. A statement ───────────────────────────────────────────────────────────────────────────
@@ -446,8 +344,14 @@ FULLER: Final = text("""
 """)
 
 SOURCES: Final = text("""
-    INSERT INTO entry_source (entry_id, statement_id, place, raw)
-    SELECT entry_id, :statement_id, place, raw FROM stage
+    INSERT INTO entry_source (entry_id, statement_id, place, is_booked, raw)
+    SELECT entry_id, :statement_id, place, status = 'booked', raw FROM stage
+""")
+
+STAGED_SUM: Final = text("""
+    SELECT count(*) AS lines,
+           CAST(coalesce(sum(amount_fen) FILTER (WHERE status = 'booked'), 0) AS bigint) AS fen
+      FROM stage
 """)
 
 PREVIOUS: Final = text("""
@@ -489,6 +393,7 @@ def _keep_statement(
     tx: Tx, file_id: UUID, account: Row[Any], found: Statement, given: dict[str, Any]
 ) -> None:
     marks = list(found.marks)
+    staged = tx.db.execute(STAGED_SUM).one()
     before = tx.one(PREVIOUS, given) if found.opening and found.opening.on else None
     if before is not None and found.opening and before.closing_fen != found.opening.fen:
         marks.append("CHAIN-GAP")
@@ -508,7 +413,13 @@ def _keep_statement(
             currency=account.currency,
             lines=found.lines,
             holds=found.holds,
-            marks={"place": found.place, "marks": marks, "parked_fen": found.parked_fen},
+            marks={
+                "place": found.place,
+                "marks": marks,
+                # What was parked of it, so that lines and balance can be recomputed for ever.
+                "parked_lines": found.lines - staged.lines,
+                "parked_fen": found.sum_fen - staged.fen,
+            },
             at=tx.now,
         )
     )

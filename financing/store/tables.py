@@ -704,6 +704,7 @@ entry_source = Table(
     Column("entry_id", Uuid, ForeignKey("entry.id"), primary_key=True),
     Column("statement_id", Uuid, ForeignKey("statement.id"), primary_key=True, index=True),
     _text("place"),
+    Column("is_booked", Boolean, nullable=False),  # as this statement has it
     Column("raw", LargeBinary, nullable=False),
 )
 

@@ -143,7 +143,7 @@ def test_a_line_that_cannot_be_used_is_parked_by_name(
 def test_a_line_parked_for_its_day_still_counts_in_the_balance() -> None:
     made = ONE.of(Line("5.00", on="2026-02-30"), Line("6.00"))
     statement = whole(made_file(made))
-    assert (statement.holds, statement.parked_fen, statement.fault) == (True, 500, None)
+    assert (statement.holds, statement.sum_fen, statement.fault) == (True, 1100, None)
 
 
 def test_a_line_outside_the_days_of_its_statement_is_parked() -> None:

@@ -579,6 +579,7 @@ CREATE TABLE entry_source (
     entry_id UUID NOT NULL,
     statement_id UUID NOT NULL,
     place TEXT NOT NULL,
+    is_booked BOOLEAN NOT NULL,
     raw BYTEA NOT NULL,
     CONSTRAINT pk_entry_source PRIMARY KEY (entry_id, statement_id),
     CONSTRAINT fk_entry_source_entry_id FOREIGN KEY(entry_id) REFERENCES entry (id),
