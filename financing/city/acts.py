@@ -25,7 +25,9 @@ from financing.web.session import DEMO_PASSWORD
 
 def sign_in(browser: Browser, login: str) -> Page:
     """Sign in with the city's password; the answer is the first page of the role."""
-    return browser.send(browser.open(f"/?lang={browser.lang}"), "/", {"name": login, "password": DEMO_PASSWORD})
+    return browser.send(
+        browser.open(f"/?lang={browser.lang}"), "/", {"name": login, "password": DEMO_PASSWORD}
+    )
 
 
 def name_account(supplier: Browser, contract_id: UUID, account: Account) -> Page:

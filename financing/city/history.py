@@ -213,7 +213,7 @@ def _told(
         if account is not None:
             named |= {"last4": account.last4, "account_bank": both(account.bank_name)}
         if entry.case in of_payment:
-            named |= _of_payment(of_payment[entry.case], contract.currency)
+            named |= _of_payment(of_payment[entry.case], both)
         named |= _of_facts(facts, contract.currency)
         told.setdefault(contract.id, []).append(Told(entry.at, event, named))
     for row in tx.rows(_TELLINGS, ids):
@@ -238,7 +238,7 @@ def _listed(whom: Sequence[str], both: Any, lang: str) -> str:
 def _of_contract(row: Row[Any], both: Any) -> dict[str, Any]:
     return {
         "number": row.number,
-        "title": row.title,
+        "title": both(row.title),
         "purchaser": both(row.purchaser),
         "supplier": both(row.supplier),
         "price": show_money(row.amount_fen or 0, row.currency),
@@ -264,10 +264,10 @@ def _of_application(row: Row[Any], both: Any) -> dict[str, Any]:
     }
 
 
-def _of_payment(row: Row[Any], currency: str) -> dict[str, Any]:
+def _of_payment(row: Row[Any], both: Any) -> dict[str, Any]:
     return {
-        "amount": show_money(row.amount_fen, row.currency or currency),
-        "payer": row.payer,
+        "amount": show_money(row.amount_fen, row.currency),
+        "payer": both(row.payer),
         "on": str(row.value_on),
         "outcome": words.both(f"story.outcome.{row.outcome}"),
     }

@@ -10,7 +10,7 @@ Pure functions over bodies of releases; nothing is invented here but the copy's 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -28,9 +28,15 @@ _ENDED: Final = ("pending", "cancelled", "terminated", "complete")
 class Process:
     """Everything that several files say about one contracting process, the newest word last."""
 
-    publisher: str
-    ocid: str
-    body: Body
+    newest: ocds.Release
+
+    @property
+    def ocid(self) -> str:
+        return self.newest.ocid
+
+    @property
+    def body(self) -> Body:
+        return self.newest.body
 
     @property
     def contracts(self) -> tuple[Body, ...]:
@@ -40,18 +46,27 @@ class Process:
 
 
 def processes(releases: Iterable[ocds.Release]) -> list[Process]:
-    """Releases of many files put together by publisher and process.
+    """Releases of many files put together by publisher and process, the newest word last.
 
-    The order of a process's releases is that of their dates; of two with one date, the later in
-    the files counts.
+    Of two copies of one release the first counts, as everywhere in the service.
     """
-    together: dict[tuple[str, str], list[ocds.Release]] = {}
+    together: dict[tuple[str, str], dict[object, ocds.Release]] = {}
     for release in releases:
-        together.setdefault((release.publisher, release.ocid), []).append(release)
+        known = together.setdefault((release.publisher, release.ocid), {})
+        name = (release.release_id, release.released_at) if release.release_id else len(known)
+        known.setdefault(name, release)
     return [
-        Process(publisher, ocid, ocds.merge([one.body for one in _in_order(known)]))
-        for (publisher, ocid), known in sorted(together.items())
+        Process(_compiled(_in_order(list(together[name].values())))) for name in sorted(together)
     ]
+
+
+def _compiled(history: Sequence[ocds.Release]) -> ocds.Release:
+    return replace(history[-1], body=ocds.merge([one.body for one in history]))
+
+
+def alone(process: Process, contract: Body) -> ocds.Release:
+    """The process as if this were its only contract."""
+    return replace(process.newest, body={**process.body, "contracts": [contract]})
 
 
 def _in_order(releases: Sequence[ocds.Release]) -> list[ocds.Release]:

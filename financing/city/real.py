@@ -176,15 +176,7 @@ def _releases(paths: Sequence[Path]) -> Iterator[ocds.Release]:
 def _contracts(process: Process) -> Iterator[Candidate | Parked]:
     """Each contract of a process, read on its own so that facts and record stay together."""
     for contract in process.contracts:
-        for facts in ocds_contracts.contracts_of(
-            {**process.body, "contracts": [contract]},
-            publisher=process.publisher,
-            ocid=process.ocid,
-            release_id="",
-            released_at=None,
-            source=process.ocid,
-            raw=b"",
-        ):
+        for facts in ocds_contracts.contracts_of([published.alone(process, contract)]):
             if isinstance(facts, Parked):
                 yield facts
             else:
@@ -281,6 +273,7 @@ def _borrow(play: Play, deal: Deal, one: Candidate) -> None:
     if answers[str(BANK_A.code)].state != "offered":
         return
     play.take(deal, BANK_A)
+    one.remark("arrive")
     first = one.payments[0][0]
     play.agenda.put(at(first), partial(_accept, play, deal, one, first))
     for day, payments in one.payments:

@@ -92,7 +92,11 @@ class Play:
     def publish(self, name: str, package: Mapping[str, Any]) -> None:
         """Write a file as a procurement site does, and let the operator import it."""
         path = self.write(name, package)
-        self.say("demo.imported", n=self.take_in(path).read)
+        releases = len(package["releases"])
+        report = self.take_in(path)
+        if report.parked:
+            raise Broken(f"the city's record was not taken as it is: {report}", where=str(path))
+        self.say("demo.imported", n=releases)
 
     def write(self, name: str, package: Mapping[str, Any]) -> Path:
         """Write a record where the demo keeps its files."""
@@ -128,6 +132,7 @@ class Play:
         office = self.stage.person(deal.purchaser.login)
         acts.confirm(office, deal.number)
         acts.set_account(office, row.id)
+        self.checked(deal)
         self.say("demo.confirmed", purchaser=self.name(deal.purchaser.organisation))
 
     def look(self, deal: Deal) -> None:
@@ -247,7 +252,9 @@ class Play:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.write_bytes(self.stage.statement(code, number, on, on))
         self.statements.append(path)
-        self.take_in(path)
+        report = self.take_in(path)
+        if report.parked or not report.new:
+            raise Broken(f"the statement was not booked as it is: {report}", where=str(path))
         self.stage.wait("the payments to be matched", self.stage.is_quiet)
 
     def pay(

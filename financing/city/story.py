@@ -6,17 +6,24 @@ packet without us.
 
 from __future__ import annotations
 
+import re
 import shlex
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from financing.city.history import Both, Case, Told
 from financing.values.money import money_json, show_money
 from financing.values.times import civil, rfc3339
 from financing.words import both, t
+
+WIDTH: Final = 100
+# A Chinese letter with the marks that may not begin a line, else a word with the blanks before it.
+_MARKS: Final = "，。；：！？、）”》…—"
+_PIECES: Final = re.compile(rf"[\u2e80-\uffef][{_MARKS}]*|\s*[^\s\u2e80-\uffef]+[{_MARKS}]*|\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +166,30 @@ def case_text(
     )  # fmt: skip
     remarks = [f"   * {remark[lang]}" for remark in ending.remarks.get(case.id, ())]
     told = [f"   {civil(one.at)}  {sentence(one)[lang]}" for one in case.story]
-    return [head, *remarks, *told, f"   → {verdict(ending, case, lang)}"]
+    end = f"   → {verdict(ending, case, names, lang)}"
+    return [line for one in (head, *remarks, *told, end) for line in wrapped(one, "      ")]
 
 
-def verdict(ending: Ending, case: Case, lang: str) -> str:
+def wrapped(text: str, indent: str, width: int = WIDTH) -> list[str]:
+    """Break a line so that it fits, Chinese letters counted as two columns.
+
+    Broken is at blanks, and between Chinese letters where a line has no blank.
+    """
+    lines, line = [], ""
+    for piece in _PIECES.findall(text):
+        if line.strip() and _columns(line) + _columns(piece) > width:
+            lines.append(line.rstrip())
+            line = indent + piece.lstrip()
+        else:
+            line += piece
+    return [*lines, line.rstrip()]
+
+
+def _columns(words: str) -> int:
+    return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in words)
+
+
+def verdict(ending: Ending, case: Case, names: Callable[[str, str], str], lang: str) -> str:
     """How it ended, in one sentence."""
     states = [one.loan for one in case.applications]
     if "settled" in states:
@@ -171,11 +198,14 @@ def verdict(ending: Ending, case: Case, lang: str) -> str:
         return t("story.verdict.running", lang, state=t(f"story.loan_state.{loan}", lang))
     for one in case.applications:
         if one.state == "refused":
-            return t("story.verdict.refused", lang, code=f"{one.bank} {one.reason_code}")
+            return t(
+                "story.verdict.refused", lang, code=f"{names(one.bank, lang)}, {one.reason_code}"
+            )
     for one in case.applications:
         return t("story.verdict.open", lang, state=t(f"application.state.{one.state}", lang))
-    if not case.is_financeable:
-        return t("story.verdict.not_financeable", lang, why=case.sentence.get(lang, ""))
+    known = ending.verified.get(case.id, Verification(case.is_financeable, case.sentence))
+    if not known.financeable:
+        return t("story.verdict.not_financeable", lang, why=known.sentence.get(lang, ""))
     return t("story.verdict.nothing", lang)
 
 
