@@ -90,7 +90,7 @@ def sign_in(page: Any, demo: Demo, role: str, lang: str) -> None:
 
 def kind(address: str) -> str:
     """The page that an address shows, whatever row: ids are left out."""
-    return re.sub(r"/[a-z]{2}_[0-9a-z]{26}", "/…", urlsplit(address).path)
+    return re.sub(r"/[a-z]{2}_\w{26}", "/…", urlsplit(address).path)
 
 
 def walk(page: Any, demo: Demo) -> Iterator[str]:
