@@ -91,6 +91,8 @@ def _current() -> str:
 
 
 def _words(lang: str, key: str, **named: words.Named) -> str:
+    if any(isinstance(value, Markup) for value in named.values()):
+        return show.rich(key, lang, **named)  # an amount or a time comes as markup of ours
     return words.t(key, lang, **named)
 
 

@@ -15,15 +15,20 @@ from financing.values import ids
 from financing.web.routes import Ask, Page, route
 
 # The same lines as docs/verify.md; `ca.pem` comes to the bank by another way.
-RECIPE = """\
+RECIPE = r"""
 mkdir x && unzip -q -d x {name}.asice
-openssl cms -verify -cades -binary -inform DER -in x/META-INF/signature001.p7s \\
-  -content x/META-INF/ASiCManifest001.xml -CAfile ca.pem -no-CAfile -no-CApath -no-CAstore -out /dev/null
-( cd x; sed -n 's/.* URI="\\([^"]*\\)">$/\\1/p; s/^<ds:DigestValue>\\(.*\\)<.*/\\1/p' META-INF/ASiCManifest001.xml |
-  while read -r n && read -r d; do [ "$(openssl dgst -sha256 -binary "$n" | openssl base64 -A)" = "$d" ] \\
-  && echo "ok   $n" || {{ echo "BAD  $n"; exit 1; }}; done )
+openssl cms -verify -cades -binary -inform DER -in x/META-INF/signature001.p7s \
+  -content x/META-INF/ASiCManifest001.xml \
+  -CAfile ca.pem -no-CAfile -no-CApath -no-CAstore -out /dev/null
+( cd x
+  sed -n 's/.* URI="\([^"]*\)">$/\1/p; s/^<ds:DigestValue>\(.*\)<.*/\1/p' \
+    META-INF/ASiCManifest001.xml |
+  while read -r n && read -r d; do
+    [ "$(openssl dgst -sha256 -binary "$n" | openssl base64 -A)" = "$d" ] \
+    && echo "ok   $n" || {{ echo "BAD  $n"; exit 1; }}
+  done )
 openssl dgst -sha256 -r x/META-INF/ASiCManifest001.xml
-"""
+""".strip()
 GROUPS = {
     "answer": ("sending", "asking", "submitted", "reviewing", "action-required"),
     "supplier": ("offered",),

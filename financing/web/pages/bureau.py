@@ -71,11 +71,23 @@ def quarters(today: date) -> list[Period]:
     return found
 
 
+def _figures(tx: Tx, ask: Ask) -> tuple[Period, list[reckoning.Standing]]:
+    """The chosen quarter; without a choice the newest of the last four that has anything in it."""
+    current = period_of(ask, tx.today)
+    candidates = [current] if ask.text("period") else quarters(tx.today)
+    for period in candidates:
+        found = reckoning.figures(tx, period)
+        if any(standing.denominator for standing in found):
+            return period, found
+    return current, reckoning.figures(tx, current)
+
+
 @route("GET", "/figures", permit="figures.read")
 def figures_page(tx: Tx, ask: Ask) -> Page:
     """What is due and late today, and what was achieved?"""
     late, today = lateness.late(tx), _due_today(tx)
     links = chain(today, late)
+    period, figures = _figures(tx, ask)
     return Page(
         "bureau/figures.html",
         {
@@ -84,8 +96,8 @@ def figures_page(tx: Tx, ask: Ask) -> Page:
             "late": sum(link.late for link in links),
             "worst": max(links, key=lambda link: (link.late, link.longest)),
             "provisional": any(row.provisional for row in late),
-            "figures": reckoning.figures(tx, period_of(ask, tx.today)),
-            "period": period_of(ask, tx.today),
+            "figures": figures,
+            "period": period,
             "quarters": quarters(tx.today),
             "diverted": tx.rows(
                 select(payment, contract.c.number, contract.c.title)
