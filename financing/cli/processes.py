@@ -47,7 +47,7 @@ def web(port: int, host: str, workers: int) -> None:
     """Answer pages, API, and webhooks until stopped."""
     _served()
     # The web server takes this process over, so that a service manager sees its signals.
-    os.execvp(  # noqa: S606
+    os.execvp(  # noqa: S606  a fixed program
         "gunicorn",
         [
             "gunicorn",

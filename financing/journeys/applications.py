@@ -21,6 +21,7 @@ from bank_adapters.port import (
     AuthFailed,
     BankError,
     Cancellation,
+    CancelReason,
     Case,
     Garbled,
     NotSent,
@@ -58,6 +59,11 @@ from financing.values.times import wall_now
 
 CONSENT_VERSION = "consent/1"
 ASK_AGAIN_S = (5, 60, 300, 1200, 3600)
+CANCEL_REASONS: Mapping[str, CancelReason] = {
+    "expired": "expired",
+    "stale": "superseded",
+    "declined": "other_offer",
+}
 NEVER_SEEN_APART = timedelta(seconds=60)
 
 
@@ -443,7 +449,7 @@ def _still_asking(tx: Tx, application_id: UUID) -> bool:
     state = tx.db.execute(
         select(application.c.state).where(application.c.id == application_id)
     ).scalar_one()
-    return state == "asking"  # type: ignore[no-any-return]
+    return bool(state == "asking")
 
 
 def _never_seen(tx: Tx, keeps_request_ids: bool, work: Work, case: Row[Any]) -> None:
@@ -495,13 +501,12 @@ def cancel_due(ctx: Context, bank_code: str, works: Sequence[Work]) -> None:
     open_works = [work for work in works if work.subject_id in with_reference]
     if not open_works:
         return
-    reasons = {"expired": "expired", "stale": "superseded", "declined": "other_offer"}
     items = [
         Cancellation(
             request_id=ids.show("rq", uuid5(case.id, "cancel")),
             application=ids.show("ap", case.id),
             bank_reference=case.bank_reference,
-            reason=reasons.get(case.state, "withdrawn"),  # type: ignore[arg-type]
+            reason=CANCEL_REASONS.get(case.state, "withdrawn"),
         )
         for case in told
     ]

@@ -13,10 +13,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from bank_adapters.call import Call
 from sqlalchemy import Row, insert, select, update
 
 from bank_adapters import registry
+from bank_adapters.call import Call
 from bank_adapters.port import Adapter, BankConfig, Exchange
 from financing.context import Context
 from financing.errors import NotFound
@@ -55,7 +55,7 @@ def register(tx: Tx, entry: Registration) -> UUID:
     """Register a bank; returns its organisation's id. The same code again changes nothing."""
     known = tx.one(select(bank.c.id).where(bank.c.code == entry.code))
     if known is not None:
-        return known.id  # type: ignore[no-any-return]
+        return UUID(str(known.id))
     bank_id = new_id()
     tx.db.execute(
         insert(organisation).values(

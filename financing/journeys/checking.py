@@ -15,6 +15,8 @@ from financing.rules.invariants import INVARIANTS
 from financing.store.db import Tx
 
 SHOWN = 50
+# Each invariant is one statement, so it sees one moment even while others write.
+OFFENDING = "SELECT id, wrong, count(*) OVER () AS total FROM ({sql}) found(id, wrong) LIMIT :shown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +56,17 @@ def check(tx: Tx, names: Sequence[str] = ()) -> list[Finding]:
     for row in INVARIANTS:
         if names and row.id not in names:
             continue
-        offending = tx.rows(text(row.sql))
+        offending = tx.rows(text(OFFENDING.format(sql=row.sql)), {"shown": SHOWN})
         found.append(
             Finding(
                 row.id,
                 row.severity,
-                tuple((str(one[0]), str(one[1])) for one in offending[:SHOWN]),
-                len(offending),
+                tuple((str(one.id), str(one.wrong)) for one in offending),
+                offending[0].total if offending else 0,
             )
         )
     return found
+
+
+def _named(row_id: object, wrong: object) -> tuple[str, str]:
+    return str(row_id), str(wrong)

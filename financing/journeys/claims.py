@@ -16,6 +16,7 @@ from uuid import UUID
 from sqlalchemy import Row, select, text, update
 
 from financing.errors import Conflict
+from financing.rules.capacity import held_by
 from financing.store.db import Tx
 from financing.store.move import create, move
 from financing.store.tables import claim, contract, product
@@ -28,11 +29,6 @@ TAKE = text("""
 """)
 
 
-def receivable_fen(loan_fen: int, share_bp: int) -> int:
-    """What a loan of this size takes of the receivable: ⌈loan × 10000 / share⌉ fen."""
-    return -(-loan_fen * 10000 // share_bp)
-
-
 def hold(tx: Tx, application: Row[Any], loan_fen: int) -> Row[Any]:
     """Hold the claim for an accepted offer; the contract's row must be locked by the caller.
 
@@ -42,7 +38,7 @@ def hold(tx: Tx, application: Row[Any], loan_fen: int) -> Row[Any]:
     share_bp = tx.db.execute(
         select(product.c.share_bp).where(product.c.id == application.product_id)
     ).scalar_one()
-    fen = receivable_fen(loan_fen, share_bp)
+    fen = held_by(loan_fen, share_bp)
     if tx.one(TAKE, {"id": application.contract_id, "fen": fen}) is None:
         row = tx.one(
             select(contract.c.open_fen, contract.c.held_fen).where(
@@ -81,7 +77,7 @@ def reduce(tx: Tx, application_id: UUID, outstanding_fen: int) -> None:
     row = live(tx, application_id)
     if row is None:
         return
-    fen = receivable_fen(outstanding_fen, row.share_bp)
+    fen = held_by(outstanding_fen, row.share_bp)
     if fen != row.held_fen:
         _give(tx, row, fen)
         move(tx, "claim", row.id, "reduce", facts={"held_fen": fen}, held_fen=fen)

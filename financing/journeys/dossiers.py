@@ -201,8 +201,8 @@ def _dossier(tx: Tx, row: Row[Any], facts: ContractFacts, money: Money) -> Dossi
 
 def _award(facts: ContractFacts) -> Award | None:
     known = facts.award
-    if known is None:
-        return None
+    if known is None or (facts.award_id and known.link != "named"):
+        return None  # a contract that names an award is under that one or under none
     winners = {party.identifier for party in known.suppliers}
     winners |= {name_key(party.name) for party in known.suppliers}
     return Award(

@@ -12,7 +12,6 @@ An obligation is judged by the row in force on the day on which it falls due.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final, Literal, NamedTuple
@@ -91,14 +90,6 @@ class Obligation(NamedTuple):
 
     rule: Rule
     due: Due
-
-
-def rules_in_force(profile: Profile, on: date, rule_id: str | None = None) -> Iterator[Rule]:
-    """Rows that bind contracts of a profile on a day, in table order."""
-    for rule in RULES:
-        is_meant = rule_id in (None, rule.id) and rule.scope in profile.scopes
-        if is_meant and rule.valid_from <= on and (rule.valid_to is None or on <= rule.valid_to):
-            yield rule
 
 
 def due(

@@ -132,8 +132,3 @@ def lock(tx: Tx, table: Table, ids: Iterable[UUID]) -> list[Row[Any]]:
     if len(rows) != len(wanted):
         raise NotFound(f"no such {table.name.replace('_', ' ')}", where=table.name)
     return list(rows)
-
-
-def lock_one(tx: Tx, table: Table, row_id: UUID) -> Row[Any]:
-    """Lock one row and return it as it is now."""
-    return lock(tx, table, [row_id])[0]

@@ -30,8 +30,7 @@ from financing.store.tables import (
 )
 
 SEES_ALL = ("system", "bureau")
-# Cases that the bank was never told of stay the supplier's own.
-NOT_YET_SENT = ("draft",)
+# A case without a request id was never sent: the bank was not told of it, and never sees it.
 
 
 def own(actor: Actor, name: str) -> ColumnElement[bool]:
@@ -80,7 +79,7 @@ def _own_contract(actor: Actor) -> ColumnElement[bool]:
         return exists().where(
             application.c.contract_id == contract.c.id,
             application.c.bank_id == organisation,
-            application.c.state.not_in(NOT_YET_SENT),
+            application.c.request_id.is_not(None),
         )
     return false()
 
@@ -90,7 +89,7 @@ def _own_application(actor: Actor) -> ColumnElement[bool]:
     if actor.role == "supplier":
         return application.c.supplier_id == organisation
     if actor.role == "bank":
-        return (application.c.bank_id == organisation) & application.c.state.not_in(NOT_YET_SENT)
+        return (application.c.bank_id == organisation) & application.c.request_id.is_not(None)
     return false()
 
 

@@ -19,6 +19,8 @@ CALLED_BY_OTHERS = {
     "handle_data": "html.parser",
     "main": "the console script",
     "Meta": "marshmallow",
+    "is_working_day": "tests of everything that counts days, one day at a time",
+    "is_announced": "tests of everything that counts days, one day at a time",
 }
 BY_DECORATOR = [
     "@route",

@@ -21,7 +21,7 @@ from sqlalchemy import Engine, text
 
 from financing.context import Context
 from financing.journeys import allocation
-from financing.store.db import lock_one
+from financing.store.db import lock
 from financing.store.tables import contract, milestone
 from tests.paying import DRAWN, NOW, SIGNED, Case, Part, World, case
 from tests.statements_made import Line, Made
@@ -46,7 +46,7 @@ def pay(known: Case, *amounts: str, on: str = "2026-03-03", **line: Any) -> None
 
 def accept(known: Case, position: int, on: date = SIGNED) -> None:
     with known.world.ctx.begin() as tx:
-        row = lock_one(tx, contract, known.contract)
+        row = lock(tx, contract, [known.contract])[0]
         part = tx.db.execute(
             text("SELECT * FROM milestone WHERE contract_id = :id AND position = :n"),
             {"id": row.id, "n": position},

@@ -1,6 +1,5 @@
 """Interest to the fen."""
 
-from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -8,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from financing.errors import Invalid
-from financing.rules.rates import interest, late_interest, lpr_on
+from financing.rules.rates import interest
 
 
 @pytest.mark.parametrize(
@@ -43,33 +42,3 @@ def test_an_unknown_day_basis_is_refused() -> None:
 def test_interest_is_within_half_a_fen_of_the_exact_sum(fen: int, rate: int, days: int) -> None:
     exact = Decimal(fen) * rate * days / (10_000 * 365)
     assert abs(interest(fen, Decimal(rate), days) - exact) <= Decimal("0.5")
-
-
-def test_nothing_agreed_costs_half_a_thousandth_a_day() -> None:
-    late = late_interest(
-        12_345_678, date(2026, 3, 2), date(2026, 3, 20), contract_on=date(2025, 12, 1)
-    )
-    assert late == (111_111, "statutory", False)
-
-
-def test_an_agreed_rate_below_the_lpr_of_the_contracts_day_is_lifted_to_it() -> None:
-    late = late_interest(
-        100_000_000,
-        date(2025, 3, 3),
-        date(2026, 3, 3),
-        contract_on=date(2024, 11, 1),
-        agreed_bp=Decimal(200),
-    )
-    assert (late.fen, late.by) == (3_100_000, "lpr-floor")
-
-
-def test_rates_that_nobody_confirmed_say_provisional() -> None:
-    assert lpr_on(date(2020, 4, 19)) is None
-    known = lpr_on(date(2024, 11, 1))
-    assert known is not None
-    assert known == (Decimal(310), True)
-
-
-def test_a_payment_on_the_due_day_owes_nothing() -> None:
-    day = date(2026, 3, 2)
-    assert late_interest(10**9, day, day, contract_on=day).fen == 0
