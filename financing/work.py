@@ -308,7 +308,7 @@ def give_back(ctx: Context, job: Job, work: Work, problem: BaseException) -> Non
     definite = isinstance(problem, Invalid | NotFound)
     park = definite or work.attempt + 1 >= job.attempts
     error = f"{type(problem).__name__}: {problem}"
-    seconds = random.uniform(0, min(6 * 3600, 5 * 2**work.attempt))
+    seconds = random.uniform(0, min(6 * 3600, 5 * 2**work.attempt))  # noqa: S311  spread, no secret
     level_known = isinstance(problem, FinancingError)
     log.note(
         "work.parked" if park else "work.later",
