@@ -37,20 +37,21 @@ EDITS = [
     ("I6", "UPDATE payment SET state = 'matched' WHERE state = 'allocated'"),
     ("I6", "UPDATE loan SET version = version + 1"),
     ("I6", "UPDATE audit SET event = 'unpay' WHERE event = 'allocate'"),
-    ("I6", "DELETE FROM audit a WHERE n = (SELECT max(n) FROM audit b WHERE b.\"case\" = a.\"case\")"
-           " AND kind = 'contract'"),
-    ("I7", "UPDATE audit SET body = replace(convert_from(body, 'UTF8'), '\"v\":1', '\"v\":2')::bytea"
-           " WHERE id = (SELECT min(id) FROM audit)"),
+    ("I6", "DELETE FROM audit WHERE kind = 'contract' AND (\"case\", n) IN"
+           " (SELECT \"case\", max(n) FROM audit GROUP BY \"case\")"),
+    ("I7", "UPDATE audit SET body = convert_to(replace(convert_from(body, 'UTF8'), '\"v\":1',"
+           " '\"v\":2'), 'UTF8') WHERE id = (SELECT min(id) FROM audit)"),
     ("I7", "UPDATE audit SET body = convert_to(replace(convert_from(body, 'UTF8'), '\"v\":1',"
            " '\"v\":2'), 'UTF8'), commitment = sha256(salt || convert_to(replace(convert_from(body,"
            " 'UTF8'), '\"v\":1', '\"v\":2'), 'UTF8')) WHERE kind = 'loan' AND n = 1"),
     ("I7", "DELETE FROM audit WHERE kind = 'loan' AND n = 2"),
     ("I7", "UPDATE audit SET \"at\" = \"at\" - interval '1 day' WHERE event = 'allocate'"),
     ("I7", "UPDATE audit SET event = 'hold' WHERE event = 'draw' AND kind = 'application'"),
-    ("I7", "UPDATE audit SET n = 3 - n WHERE kind = 'loan' AND n IN (1, 2)"),
+    ("I7", "UPDATE audit SET n = -n WHERE kind = 'loan' AND n IN (1, 2);"
+     " UPDATE audit SET n = 3 + n WHERE n < 0"),
     ("I9", "DELETE FROM outbox WHERE kind = 'match'"),
     ("I9", "DELETE FROM outbox WHERE kind = 'notify'"),
-    ("I9", "UPDATE application SET state = 'sending'"),
+    ("I9", "UPDATE application SET state = 'sending'; UPDATE outbox SET done = now()"),
     ("I10", "INSERT INTO beat VALUES ('w', now());"
             " UPDATE outbox SET done = NULL, due = now() - interval '1 hour' WHERE kind = 'match'"),
     ("I11", "UPDATE inbox SET raw = 'other'"),
@@ -154,7 +155,8 @@ def _live(world: World) -> None:
                 "WITH p AS (INSERT INTO packet (id, application_id, contract_version_id, identity,"
                 " manifest, signature, account_digest, issued_at)"
                 " SELECT gen_random_uuid(), id, contract_version_id,"
-                " 'sha-256:' || encode(sha256(id::text::bytea), 'hex'), id::text::bytea, '', '', now()"
+                " 'sha-256:' || encode(sha256(id::text::bytea), 'hex'), id::text::bytea, '', '',"
+                " now()"
                 " FROM application RETURNING id, application_id),"
                 " b AS (INSERT INTO blob VALUES ('sha-256:' || encode(sha256('y'::bytea), 'hex'),"
                 " 'y') RETURNING digest),"
@@ -167,7 +169,7 @@ def _live(world: World) -> None:
 @pytest.fixture
 def edited(history: tuple[Context, Engine]) -> Iterator[Callable[[str], None]]:
     """Edit the store past every guard; each table is put back afterwards."""
-    ctx, owner = history
+    owner = history[1]
     with owner.begin() as link:
         link.execute(text("DROP SCHEMA IF EXISTS kept CASCADE"))
         link.execute(text("CREATE SCHEMA kept"))
