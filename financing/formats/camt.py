@@ -161,8 +161,8 @@ class _Reading:
             return
         if self.count == 0:
             if _has_doctype(root):
-                raise _refusal(_doctype())
-            raise _refusal(_not_a_statement(self.message, head, local(root)))
+                raise self._refusal(_doctype())
+            raise self._refusal(_not_a_statement(self.message, head, local(root)))
 
     def _events(self, parser: etree.XMLPullParser) -> Iterator[Event]:
         for action, element in parser.read_events():
@@ -211,8 +211,11 @@ class _Reading:
             place = f"after statement {self.count}"
             return Parked("statement", self.source, place, "", str(cut), cut.remedy)
         if cut.reason in ("NOT-WELL-FORMED", "TRUNCATED") and not recognise(head):
-            raise _refusal(_not_a_statement(None, head))
-        raise _refusal(cut)
+            raise self._refusal(_not_a_statement(None, head))
+        raise self._refusal(cut)
+
+    def _refusal(self, cut: Cut) -> Unreadable:
+        return Unreadable(str(cut), where=self.source, remedy=cut.remedy)
 
     # ── A line ───────────────────────────────────────────────────────────────────────────────
 
@@ -386,10 +389,6 @@ def _not_a_statement(message: Message | None, head: bytes, root: str = "") -> Cu
     looks = next((name for sign, name in _LOOKS if sign in head), "")
     looks = looks or (f"XML of another kind, <{root}>" if root else "something else")
     return Cut("NOT-A-STATEMENT", f"the file looks like {looks}", "Send a camt.053 file.")
-
-
-def _refusal(cut: Cut) -> Unreadable:
-    return Unreadable(str(cut), remedy=cut.remedy)
 
 
 # ── Header and balances ──────────────────────────────────────────────────────────────────────

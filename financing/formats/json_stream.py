@@ -168,10 +168,7 @@ class Window:
     def _grow(self) -> bool:
         length = len(self.text) - self.at
         if length > MOST_CHARS:
-            raise Unreadable(
-                f"SIZE: larger than {MOST_CHARS >> 20} MiB",
-                remedy="publish it in several releases",
-            )
+            raise _too_large()
         self.more()
         return len(self.text) - self.at > length
 
@@ -303,9 +300,11 @@ def examine(value: Json, text: str, start: Callable[[], int]) -> None:
     Args:
         start: the position of the text in the stream.
     Raises:
-        Unreadable: bytes that are not UTF-8, nesting, a text or a list that is too long, U+0000,
-            or half a surrogate pair.
+        Unreadable: size, bytes that are not UTF-8, nesting, a text or a list that is too long,
+            U+0000, or half a surrogate pair.
     """
+    if len(text) > MOST_CHARS:
+        raise _too_large()
     if not text.isascii():
         found = _ESCAPED_BYTE.search(text)
         if found is not None:
@@ -317,6 +316,12 @@ def examine(value: Json, text: str, start: Callable[[], int]) -> None:
     _measure(value, (), is_large=len(text) > MOST_ITEMS)
     if _SUSPECT.search(text):
         _check_letters(value, ())
+
+
+def _too_large() -> Unreadable:
+    return Unreadable(
+        f"SIZE: larger than {MOST_CHARS >> 20} MiB", remedy="publish it in several releases"
+    )
 
 
 def _measure(value: Json, path: Path, *, is_large: bool) -> None:
