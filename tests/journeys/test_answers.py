@@ -353,3 +353,12 @@ def test_a_withdrawn_application_tells_the_bank_and_takes_no_offer(
     assert lender.tell("offer.made", 2, offer=lender.terms()) == "withdrawn"
     assert world.count("SELECT count(*) FROM offer") == 0
     assert world.count("SELECT count(*) FROM outbox WHERE kind = 'cancel'") == 1
+
+
+def test_an_old_wish_for_documents_does_not_come_back(lender: Lender, world: World) -> None:
+    wish = {"needs": [{"code": "R61", "text": "营业执照"}]}
+    lender.tell("application.received", 1)
+    assert lender.tell("application.info_required", 2, **wish) == "action-required"
+    assert lender.tell("application.reviewing", 3) == "reviewing"
+    assert lender.tell("application.info_required", 2, **wish) == "reviewing"
+    assert world.events(lender.row().id)[-1] == "review"
