@@ -28,7 +28,7 @@ Stage = Literal["award", "contract", "filing", "acceptance"]
 
 STAGES: Final[tuple[Stage, ...]] = ("award", "contract", "filing", "acceptance")
 PREFIX: Final = "ocds-zzhcp1"
-OPENING: Final = date(2026, 3, 2)  # first business day of the demo
+OPENING: Final = date(2026, 10, 8)  # first business day of the demo, after the autumn holidays
 NEW_YEAR_SIGNED: Final = date(2026, 12, 30)  # its terms end in a year without holiday notice
 _TAGS: Final = {"award": "award", "contract": "contract"}
 _BACKGROUND: Final = 8
@@ -185,10 +185,10 @@ def _shaped(dice: Random, contract: CityContract) -> CityContract:
     if contract.part == "two-parts":
         first = contract.amount_fen * 2 // 5
         one, two = contract.milestones[0], contract.milestones[-1]
-        between = two.delivered_on - timedelta(days=30)
+        between = two.delivered_on - timedelta(days=21)
         early = replace(
             one, code="1", title="第一期", amount_fen=first, delivered_on=between,
-            paid_on=_after(between, 12), due_on=between + timedelta(days=30),
+            paid_on=_after(between, 8), due_on=between + timedelta(days=30),
         )  # fmt: skip
         late = replace(two, code="2", title="第二期", amount_fen=contract.amount_fen - first)
         return replace(shaped, milestones=(early, late))
@@ -211,7 +211,7 @@ def _contract(
     announced_on = _after(signed_on, 1 + dice.randrange(2))
     ends_on = _after(signed_on, 100)
     purchaser = _any(dice, crowd.purchasers)
-    delivered_on = _after(signed_on, 40 + dice.randrange(10))
+    delivered_on = _after(signed_on, 24 + dice.randrange(6))
     only = Milestone(
         "1", "验收后付款", amount_fen, delivered_on + timedelta(days=30), delivered_on,
         _after(delivered_on, 8 + dice.randrange(6)),
@@ -244,9 +244,12 @@ def _moved(contract: CityContract, signed_on: date) -> CityContract:
     gap = signed_on - contract.signed_on
     milestones = tuple(
         replace(
-            m, due_on=m.due_on + gap, delivered_on=m.delivered_on + gap, paid_on=m.paid_on + gap
+            part,
+            due_on=part.due_on + gap,
+            delivered_on=part.delivered_on + gap,
+            paid_on=_after(part.paid_on + gap, 1),
         )
-        for m in contract.milestones
+        for part in contract.milestones
     )
     return replace(
         contract,

@@ -35,6 +35,7 @@ from financing.values.money import show_money
 SETTLED: Final = ("settled", "written-off", "cancelled")
 ENDED: Final = ("refused", "failed", "declined", "expired", "withdrawn", "stale", "closed")
 GRACE_DAYS: Final = 90
+ASKED_AGAIN: Final = date(2026, 12, 25)  # when the first confirmation is too old to lend on
 
 
 class Deal(NamedTuple):
@@ -150,6 +151,17 @@ class Play:
         row = self.contract(deal)
         self.verified[row.id] = Verification(bool(row.financeable), row.sentence)
         return row
+
+    def ask_again(self, deal: Deal) -> None:
+        """The supplier asks for a confirmation that is not too old."""
+        acts.ask_confirmation(self.stage.person(deal.supplier.login), self.contract(deal).id)
+        self.say("demo.asked_again", supplier=self.name(deal.supplier.organisation))
+
+    def answer_again(self, deal: Deal) -> None:
+        """The purchaser confirms the contract once more."""
+        acts.confirm(self.stage.person(deal.purchaser.login), deal.number)
+        self.checked(deal)
+        self.say("demo.confirmed_again", purchaser=self.name(deal.purchaser.organisation))
 
     # ── 3. Borrowing ─────────────────────────────────────────────────────────────────────────
 
@@ -319,10 +331,16 @@ def _put(play: Play, city: City, contract: CityContract, deal: Deal) -> None:
     if contract.part == "not-financeable":
         put(at(_later(contract.signed_on, 10)), lambda: play.look(deal))
         return
+    if contract.part == "other-account":
+        # Shortly before the purchaser mixes up the two accounts of this firm.
+        mixed_up = city.part("diverted").milestones[0].paid_on
+        public = mixed_up - timedelta(days=7)
     asked, answered = _later(public, 1), _later(public, 2)
     put(at(asked), lambda: play.prepare(deal))
     put(at(answered), lambda: play.answer(deal))
     if contract.part == "other-account":
+        put(at(_later(ASKED_AGAIN, 1)), lambda: play.ask_again(deal))
+        put(at(_later(ASKED_AGAIN, 2)), lambda: play.answer_again(deal))
         return
     bank = BANK_B if contract.part == "refused" else BANK_A
     fen = contract.amount_fen * 6 // 10 // 100_000 * 100_000

@@ -33,6 +33,8 @@ from financing.web.session import DEMO_PASSWORD, hash_password
 MORNING: Final = time(9, 0, tzinfo=SHANGHAI)
 LEAST_FEN: Final = 1_000_000  # smallest loan of a sandbox bank
 EVENING: Final = time(18, 0, tzinfo=SHANGHAI)
+# A store that somebody used holds something in one of these.
+_BROUGHT: Final = ("organisation", "login", "release", "import_file", "parked", "audit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,8 @@ def is_empty(engine: Engine) -> bool:
     with engine.connect() as connection:
         if not inspect(connection).has_table("organisation"):
             return True
-        return not connection.execute(
-            text("SELECT EXISTS (SELECT FROM organisation) OR EXISTS (SELECT FROM import_file)")
-        ).scalar_one()
+        held = " OR ".join(f"EXISTS (SELECT FROM {table})" for table in _BROUGHT)
+        return not connection.execute(text(f"SELECT {held}")).scalar_one()
 
 
 def emptied(engine: Engine, settings: Settings) -> None:

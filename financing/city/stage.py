@@ -17,6 +17,7 @@ from uuid import UUID
 import requests
 from sqlalchemy import Row, text
 
+from financing import work
 from financing.city import acts, seed
 from financing.city.browser import Browser
 from financing.city.processes import BankLine, Crew
@@ -78,6 +79,8 @@ class Stage:
         seed.set_clock(self.ctx.engine, now)
         for code in self.lines:
             self._control("POST", code, "clock", json={"now": rfc3339(now)})
+        with self.ctx.begin() as tx:
+            work.keep_standing_work(tx)  # the worker's own sweep would see the hour a second later
         self.wait("work to end", self.is_quiet)
 
     def is_quiet(self) -> bool:
