@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import text
+from sqlalchemy.exc import DataError
 
 from financing.errors import Invalid
 from financing.rules.invariants import INVARIANTS
@@ -56,7 +57,13 @@ def check(tx: Tx, names: Sequence[str] = ()) -> list[Finding]:
     for row in INVARIANTS:
         if names and row.id not in names:
             continue
-        offending = tx.rows(text(OFFENDING.format(sql=row.sql)), {"shown": SHOWN})
+        try:
+            with tx.db.begin_nested():
+                offending = tx.rows(text(OFFENDING.format(sql=row.sql)), {"shown": SHOWN})
+        except DataError as problem:  # what somebody wrote cannot even be read
+            why = str(problem.orig).splitlines()[0]
+            found.append(Finding(row.id, row.severity, (("", why),), 1))
+            continue
         found.append(
             Finding(
                 row.id,

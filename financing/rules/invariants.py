@@ -156,19 +156,23 @@ INVARIANTS: Final = (
     """),
     Invariant("I7", "broken", """
         SELECT "case", 'entry ' || n || ': ' || fault FROM (
-            SELECT "case", n, CASE
+            SELECT a."case", a.n, CASE
                 WHEN commitment <> sha256(salt || body) THEN 'its body was changed'
-                WHEN n <> row_number() OVER w THEN 'an entry is missing before it'
-                WHEN said ->> 'prev' IS DISTINCT FROM encode(lag(commitment) OVER w, 'hex')
+                WHEN a.n <> row_number() OVER w THEN 'an entry is missing before it'
+                WHEN said.prev IS DISTINCT FROM encode(lag(commitment) OVER w, 'hex')
                     THEN 'it does not follow the entry before it'
-                WHEN (said ->> 'case', said ->> 'n', said ->> 'kind', said ->> 'event',
-                      said ->> 'to', CAST(said ->> 'at' AS timestamptz))
-                     <> (CAST("case" AS text), CAST(n AS text), kind, event, to_state, "at")
-                     OR said ->> 'from' IS DISTINCT FROM from_state
+                WHEN (said."case", said.n, said.kind, said.event, said."to", said."at")
+                     <> (a."case", a.n, a.kind, a.event, a.to_state, a."at")
+                     OR said."from" IS DISTINCT FROM from_state
                     THEN 'its columns say other than its body'
                 END AS fault
-              FROM (SELECT *, CAST(convert_from(body, 'UTF8') AS jsonb) AS said FROM audit) a
-            WINDOW w AS (PARTITION BY "case" ORDER BY n)) chain
+              FROM audit a
+             CROSS JOIN LATERAL jsonb_to_record(  -- a body that was changed may be no JSON
+                   CASE WHEN commitment = sha256(salt || body)
+                        THEN CAST(convert_from(body, 'UTF8') AS jsonb) ELSE '{}' END) AS said(
+                   kind text, "case" uuid, n int, event text, "from" text, "to" text,
+                   "at" timestamptz, prev text)
+            WINDOW w AS (PARTITION BY a."case" ORDER BY a.n)) chain
          WHERE fault IS NOT NULL
     """),
     Invariant("I9", "lost", f"""
