@@ -43,8 +43,7 @@ def release(
     `changes` are laid over its contract, `of_release` over the release itself. A key with two
     underscores reaches inside (`x_financing__filing`); None leaves a thing out.
     """
-    yuan = fen / 100 if fen % 100 else fen // 100
-    money = {"amount": yuan, "currency": "CNY"}
+    money = {"amount": fen // 100, "currency": "CNY"}
     body: dict[str, Any] = {
         "ocid": f"ocds-zzhcp1-2026-{n:04d}",
         "id": "1",
