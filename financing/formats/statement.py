@@ -92,7 +92,8 @@ class Entry:
         amount_fen: signed minor units from the account's view: what comes in is positive.
         booking_on: None where the bank gives no date: then the day of the closing balance.
         reversal: it undoes an earlier booking; the sign is its own.
-        marks: what a person should know of it, in the words of `docs/statements.md`.
+        marks: what a person should know of it: DATE-MISSING, DETAILS-DO-NOT-ADD,
+            BATCH-WITHOUT-DETAILS.
         raw: the element in UTF-8, kept as evidence.
     """
 

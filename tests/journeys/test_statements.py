@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from random import Random
@@ -303,3 +304,20 @@ def test_money_that_comes_back_to_us_is_no_payment(known: Case) -> None:
     known.world.imports(Made((Line("50.00", reversal=True), Line("60.00", returned="AC04"))))
     assert known.world.payments() == []
     assert len(booked(known.world)) == 2
+
+
+# Others at the same time
+
+
+def test_overlapping_files_imported_at_once_are_still_their_union(known: Case) -> None:
+    days = [replace(A, ref=f"R{n}", text=str(n), on=f"2026-03-0{n + 1}") for n in range(4)]
+    made = [
+        Made(tuple(days[first:last]), opening=f"{first}00.00", on=f"2026-03-0{last}")
+        for first, last in ((0, 2), (1, 3), (2, 4), (0, 4))
+    ]
+    with ThreadPoolExecutor(4) as pool:
+        total = list(pool.map(known.world.imports, [*made, *made]))
+    assert sum(each.new for each in total) == 4
+    assert booked(known.world) == [(100_00, 1)] * 4
+    assert len(known.world.payments()) == 4
+    assert len(known.world.rows("SELECT 1 FROM statement")) == 4
