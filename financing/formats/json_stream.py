@@ -258,7 +258,8 @@ def read_piece(window: Window, path: Path) -> Piece | Flaw:
         examine(value, text, lambda: window.byte(start))
     except Unreadable as error:
         inner = f" (at {error.where})" if error.where else ""
-        return Flaw(path, line, error.detail + inner, error.remedy, encoded(text), is_end=False)
+        kept = text if len(text) <= MOST_CHARS else text[:KEPT_CHARS]
+        return Flaw(path, line, error.detail + inner, error.remedy, encoded(kept), is_end=False)
     return Piece(value, encoded(text), path, line)
 
 
