@@ -32,6 +32,7 @@ from financing.context import Context
 from financing.journeys import checking, files, packets
 from financing.rules.calendar import add_working_days
 from financing.settings import Settings
+from financing.store.migrate import migrate
 from financing.values.times import civil, wall_now
 from financing.words import LANGUAGES, t
 
@@ -98,6 +99,8 @@ def opened(
             if is_demo:
                 seed.emptied(ctx.engine, settings)
                 seed.set_clock(ctx.engine, now)
+            else:
+                migrate(ctx.engine)
             keys = (settings.keys / "ca.pem", ctx.keys.request_public_pem)
             clock = now.isoformat() if now else None
             banks = [
@@ -311,9 +314,11 @@ def serve(
             city = contracts.make(1, _weeks_before(today))
             if is_new:
                 seed.set_clock(ctx.engine, None)
+            if seed.is_demo(ctx.engine):
+                register(stage, LENDERS, ["CNY"], contracts.OPENING)
+            if is_new:
                 with ctx.begin() as tx:
                     seed.people(tx, city.people.organisations, city.people.persons)
-            register(stage, LENDERS, ["CNY"], contracts.OPENING)
             processes.answering(crew, ctx)
             if is_new:
                 play = new_play(stage, {}, settings)

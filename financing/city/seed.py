@@ -71,7 +71,7 @@ def emptied(engine: Engine, settings: Settings) -> None:
     Raises:
         Conflict: it holds what no demo brought; nothing is changed.
     """
-    if not is_empty(engine) and not _is_demo(engine):
+    if not is_empty(engine) and not is_demo(engine):
         raise Conflict(
             "this store holds what no demo brought",
             where="DATABASE_URL" if settings.database_url else "FINANCING_DATA",
@@ -86,7 +86,8 @@ def emptied(engine: Engine, settings: Settings) -> None:
     shutil.rmtree(settings.data / "banks", ignore_errors=True)
 
 
-def _is_demo(engine: Engine) -> bool:
+def is_demo(engine: Engine) -> bool:
+    """Whether the city was brought into this store."""
     with engine.connect() as connection:
         marked = connection.execute(text("SELECT demo FROM store_mark")).scalar()
     return bool(marked)

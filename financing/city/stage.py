@@ -91,10 +91,12 @@ class Stage:
         return not any(self._has_news(code) for code in self.lines)
 
     def _has_news(self, code: str) -> bool:
-        cases = self._control("GET", code, "cases").json()["cases"]
+        books = self._control("GET", code, "cases").json()
+        if books["stuck"]:
+            raise Broken(f"the sandbox bank is stuck: {books['stuck'][0]}", where=code)
         return any(
             change["delivery"] not in ("done", "failed", None)
-            for case in cases
+            for case in books["cases"]
             for change in case["changes"]
         )
 

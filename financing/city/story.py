@@ -220,7 +220,7 @@ def recipe(packet: Path, ca: Path, folder: Path) -> list[str]:
     x, p, c = (shlex.quote(str(path)) for path in (folder, packet, ca))
     manifest = "META-INF/ASiCManifest001.xml"
     return [
-        f"rm -rf {x} && mkdir {x} && unzip -q -d {x} {p}",
+        f"mkdir -p {x} && unzip -qo -d {x} {p}",
         f"openssl cms -verify -cades -binary -inform DER -in {x}/META-INF/signature001.p7s"
         f" -content {x}/{manifest} -CAfile {c} -no-CAfile -no-CApath -no-CAstore -out /dev/null",
         f"""( cd {x}; sed -n 's/.* URI="\\([^"]*\\)">$/\\1/p;"""
