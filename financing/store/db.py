@@ -17,7 +17,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, Row, Table, create_engine, select, text
 from sqlalchemy.exc import OperationalError
 
-from financing.errors import Broken, NotFound, Unreachable
+from financing.errors import Broken, Conflict, NotFound, Unreachable
 from financing.settings import Settings
 from financing.values.times import civil, wall_now
 
@@ -98,6 +98,12 @@ def begin(engine: Engine, actor: Actor, settings: Settings, keys: Keys) -> Itera
                 text("SELECT set_config('role', :role, true), (SELECT now FROM store_mark) AS now"),
                 {"role": SERVICE_ROLE},
             ).one()
+            if settings.live and clock.now is not None:
+                raise Conflict(
+                    "the store is a demo's and carries its own clock",
+                    where="DATABASE_URL",
+                    remedy="Use another database, or unset FINANCING_LIVE.",
+                )
             yield Tx(connection, clock.now or wall_now(), actor, settings, keys)
     except OperationalError as problem:
         if problem.connection_invalidated or "connection" in str(problem.orig).lower():

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -155,3 +158,12 @@ def test_no_socket_is_used_while_a_transaction_is_open(ctx: Context) -> None:
     with ctx.begin(), pytest.raises(Exception, match="transaction is open"):
         assert_no_transaction()
     assert_no_transaction()
+
+
+def test_a_live_service_refuses_a_demos_store(
+    ctx: Context, set_clock: Callable[[datetime], None]
+) -> None:
+    set_clock(datetime(2026, 3, 2, tzinfo=UTC))
+    live = replace(ctx, settings=replace(ctx.settings, live=True))
+    with pytest.raises(Conflict, match="demo"), live.begin():
+        pass
