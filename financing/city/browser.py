@@ -6,7 +6,7 @@ and go where the page says. What a person cannot do on the pages, the city canno
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Final
@@ -82,17 +82,6 @@ class Page:
     def has_form(self, action: str) -> bool:
         """Whether there is a form whose address ends so."""
         return any(urlsplit(one.action).path.endswith(action) for one in self.forms)
-
-    def link(self, words: str) -> str:
-        """The address of the first link whose address or text holds these words.
-
-        Raises:
-            NotFound: this page has none.
-        """
-        for address, text in self.links:
-            if words in address or words in text:
-                return address
-        raise NotFound(f"the page has no link {words!r}", where=self.url)
 
 
 class _Reader(HTMLParser):
@@ -184,16 +173,11 @@ def read(url: str, status: int, markup: str) -> Page:
 
 @dataclass(slots=True)
 class Browser:
-    """One person's browser: the address of the service, and a jar of cookies.
-
-    Args:
-        told: called with what the person has just seen, for the tests.
-    """
+    """One person's browser: the address of the service, and a jar of cookies."""
 
     url: str
     lang: str
     session: requests.Session = field(default_factory=requests.Session)
-    told: Callable[[Page], None] | None = None
 
     def __post_init__(self) -> None:
         self.session.trust_env = False
@@ -226,21 +210,8 @@ class Browser:
             answer = self.session.post(where, data=sent, timeout=TIMEOUT)
         return self._page(answer)
 
-    def bytes(self, path: str) -> bytes:
-        """Download a file.
-
-        Raises:
-            NotFound: it does not exist for this person.
-        """
-        answer = self.session.get(urljoin(self.url, path), timeout=TIMEOUT)
-        self._page(answer, is_file=True)
-        return answer.content
-
-    def _page(self, answer: requests.Response, *, is_file: bool = False) -> Page:
-        markup = "" if is_file else answer.text
-        page = read(answer.url, answer.status_code, markup)
-        if self.told:
-            self.told(page)
+    def _page(self, answer: requests.Response) -> Page:
+        page = read(answer.url, answer.status_code, answer.text)
         if answer.status_code >= 500:
             raise Broken(f"the service answered {answer.status_code}", where=answer.url)
         if answer.status_code == 404:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -203,10 +202,3 @@ class Stage:
         for browser in self.browsers.values():
             browser.close()
         self.control.close()
-
-
-def folder_of(crew: Crew, *parts: str) -> Path:
-    """A folder of the demo in the data folder."""
-    path = crew.settings.data.joinpath("demo", *parts)
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return path

@@ -45,15 +45,13 @@ def test_what_a_page_does_not_offer_cannot_be_done() -> None:
         page.form("/apply").filled({"limit": "1"})
     with pytest.raises(NotFound, match="no form"):
         page.form("/accept")
-    with pytest.raises(NotFound, match="no link"):
-        page.link("nowhere")
 
 
 def test_a_page_is_read_without_its_markup() -> None:
     page = browser.read("http://here/things/7", 200, PAGE)
     assert "Price\n1,280,000" in page.text
     assert "p{}" not in page.text
-    assert page.link("other") == "http://here/things/8"
+    assert page.links == [("http://here/things/8", "the other thing")]
 
 
 def test_things_happen_in_order_and_the_clock_moves_once_for_each_instant() -> None:
