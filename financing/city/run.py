@@ -22,7 +22,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from financing import embedded, work
-from financing.city import contracts, history, people, processes, scenes, seed, story
+from financing.city import cast, contracts, history, people, processes, records, seed, story
 from financing.city.agenda import Agenda
 from financing.city.processes import Crew
 from financing.city.scenes import Play
@@ -178,7 +178,7 @@ def demo(
         with stage.ctx.begin() as tx:
             seed.people(tx, city.people.organisations, city.people.persons)
         play = new_play(stage, _english(city), settings)
-        scenes.cast(play, city)
+        cast.put_down(play, city)
         play.agenda.put(at(END), lambda: None)
         play.agenda.run()
         told: dict[tuple[str, str], list[dict[str, str]]] = {
@@ -322,7 +322,7 @@ def serve(
             processes.answering(crew, ctx)
             if is_new:
                 play = new_play(stage, {}, settings)
-                for day, package in contracts.packages(city.contracts).items():
+                for day, package in records.packages(city.contracts).items():
                     if day <= today:
                         play.publish(str(day), package)
             say(crew.settings.url)

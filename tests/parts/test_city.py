@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from financing.city import contracts, people
+from financing.city import contracts, people, records
 from financing.rules.calendar import is_announced, is_working_day
 from financing.values import accounts, uscc
 from financing.values.chinese_amounts import parse
@@ -77,7 +77,7 @@ def test_one_contract_is_signed_when_its_terms_end_in_a_year_without_holiday_not
 @pytest.mark.parametrize("seed", SEEDS)
 def test_packages_say_each_thing_once_and_nothing_of_their_future(seed: int) -> None:
     city = contracts.make(seed)
-    packages = contracts.packages(city.contracts)
+    packages = records.packages(city.contracts)
     assert list(packages) == sorted(packages)
     releases = [one for package in packages.values() for one in package["releases"]]
     assert len({one["id"] for one in releases}) == len(releases)
@@ -86,7 +86,7 @@ def test_packages_say_each_thing_once_and_nothing_of_their_future(seed: int) -> 
             assert civil(parse_instant(one["date"])) == day
             json.dumps(one, allow_nan=False)
     for contract in city.contracts:
-        signed = contracts.release(contract, "contract")["contracts"][0]
-        assert signed["awardID"] == contracts.release(contract, "award")["awards"][0]["id"]
+        signed = records.release(contract, "contract")["contracts"][0]
+        assert signed["awardID"] == records.release(contract, "award")["awards"][0]["id"]
         assert signed["value"]["amount"] * 100 == contract.amount_fen
         assert parse(signed["x_financing"]["amountInWords"]) == contract.amount_fen
