@@ -329,6 +329,8 @@ def encumbered(seen: Dossier) -> Outcome:
     """Something is left of the receivable after the claims held in this service."""
     opened = show_money(seen.open_fen, seen.currency)
     held = show_money(seen.held_fen, seen.currency)
+    if seen.open_fen == 0:
+        return _failed("nothing-open")
     if seen.open_fen - seen.held_fen <= 0:
         return _failed(open=opened, held=held)
     return _passed(open=opened, held=held)

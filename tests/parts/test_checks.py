@@ -141,6 +141,7 @@ CASES: tuple[tuple[str, dict[str, Any], str, str], ...] = (
     ("CONFIRMED", {"today": date(2026, 3, 29)}, "unknown", "old"),
     ("ENCUMBERED", {}, "pass", "pass"),
     ("ENCUMBERED", {"held_fen": 128_000_000}, "fail", "fail"),
+    ("ENCUMBERED", {"open_fen": 0}, "fail", "nothing-open"),
     ("LOOK-ALIKE", {}, "pass", "none"),
     ("LOOK-ALIKE", {"look_alikes": (LookAlike("B", 49),)}, "pass", "none"),
     ("LOOK-ALIKE", {"look_alikes": (LookAlike("B", 50), LookAlike("C", 79))}, "pass", "warns"),
