@@ -153,11 +153,21 @@ def propose(
             )
         )
     if problem := accounts.cnaps_problem(cnaps):
-        faults.append(("/cnaps", problem, words.t("account.cnaps_remedy", lang)))
-    try:
-        accounts.normalise(number)
-    except Invalid as fault:
-        faults.append(("/number", fault.detail, fault.remedy))
+        faults.append(
+            (
+                "/cnaps",
+                words.t(f"account.cnaps.{problem}", lang),
+                words.t("account.cnaps_remedy", lang),
+            )
+        )
+    if accounts.problem(number):
+        faults.append(
+            (
+                "/number",
+                words.t("account.number_form", lang),
+                words.t("account.number_remedy", lang),
+            )
+        )
     if faults:
         raise Invalid(faults[0][1], where=faults[0][0], remedy=faults[0][2], fields=tuple(faults))
     account = register_account(

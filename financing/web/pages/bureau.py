@@ -72,12 +72,12 @@ def quarters(today: date) -> list[Period]:
 
 
 def _figures(tx: Tx, ask: Ask) -> tuple[Period, list[reckoning.Standing]]:
-    """The chosen quarter; without a choice the newest of the last four that has anything in it."""
+    """The chosen quarter; without a choice the newest of the last four with most figures in it."""
     current = period_of(ask, tx.today)
     candidates = [current] if ask.text("period") else quarters(tx.today)
     for period in candidates:
         found = reckoning.figures(tx, period)
-        if any(standing.denominator for standing in found):
+        if 2 * sum(1 for standing in found if standing.denominator) > len(found):
             return period, found
     return current, reckoning.figures(tx, current)
 
