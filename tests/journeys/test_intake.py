@@ -122,7 +122,7 @@ def test_releases_shuffled_over_files_end_in_the_same_contracts(
             )
         )
         with owner.begin() as link:
-            link.execute(text("SET session_replication_role = replica"))
+            link.execute(text("SET LOCAL session_replication_role = replica"))
             for table in (
                 "contract",
                 "contract_version",
