@@ -164,8 +164,6 @@ def _news(case: _Case, life: Life) -> list[Step]:
     if case.current is None:
         return list(life.steps)
     current, last = case.current, life.steps[-1]
-    if substance(current) == substance(last.facts):
-        return []
     since = current.released_at or BEFORE_ALL
     newer = [step for step in life.steps if (step.facts.released_at or BEFORE_ALL) > since]
     if not newer and _code(current) == _code(last.facts):
