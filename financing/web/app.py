@@ -65,7 +65,6 @@ def create_app(ctx: Context) -> Flask:
     address = urlsplit(ctx.settings.url)
     app.config.update(
         MAX_CONTENT_LENGTH=MOST_BODY_BYTES,
-        MAX_FORM_MEMORY_SIZE=MOST_FORM_BYTES,
         MAX_FORM_PARTS=MOST_FIELDS,
         TRUSTED_HOSTS=[address.hostname, "127.0.0.1", "localhost"],
         SEND_FILE_MAX_AGE_DEFAULT=timedelta(days=30),
@@ -90,16 +89,21 @@ def create_app(ctx: Context) -> Flask:
 def _begin() -> None:
     g.request_id = secrets.token_hex(8)
     g.started = time.perf_counter()
-    g.lang = _chosen_language() or request.accept_languages.best_match(words.LANGUAGES) or "zh"
+    g.wanted = _wanted_language()
+    g.lang = g.wanted or "zh"
+    if not request.path.startswith("/api/"):
+        request.max_content_length = MOST_FORM_BYTES
     g.person = g.store = g.token = None
     g.visit = request.cookies.get("visit", "")
     g.subject = ""
 
 
-def _chosen_language() -> str | None:
-    """What the reader chose: by the address, else by the cookie of an earlier choice."""
+def _wanted_language() -> str | None:
+    """By the address, else the cookie of an earlier choice, else what the browser prefers."""
     choice = request.args.get("lang", request.cookies.get("lang"))
-    return choice if choice in words.LANGUAGES else None
+    if choice in words.LANGUAGES:
+        return choice
+    return request.accept_languages.best_match(words.LANGUAGES)
 
 
 def _session_cookie(*, is_secure: bool) -> str:
@@ -153,7 +157,7 @@ def _who(ctx: Context) -> None:
     with ctx.begin() as tx:
         g.store = session.store(tx)
         if token:
-            g.person = session.signed_in(tx, token, _chosen_language())
+            g.person = session.signed_in(tx, token, g.wanted)
     if g.person is not None:
         g.lang = g.person.actor.lang
     elif not g.visit:
