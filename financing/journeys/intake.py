@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, func, select, tuple_, update
+from sqlalchemy import Row, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from financing.formats import ocds
@@ -33,6 +33,7 @@ from financing.values.parked import Parked
 
 Name = tuple[str, str]  # publisher, ocid
 PLACE = "#"  # between a file and the place in it
+LOCK = text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS bigint[])) AS one(key)")
 
 
 @dataclass(slots=True)
@@ -147,7 +148,8 @@ def _keep(tx: Tx, releases: Sequence[Release]) -> set[Name]:
     }
     key = (release.c.publisher, release.c.ocid, release.c.digest)
     known = {tuple(row) for row in tx.rows(select(*key).where(tuple_(*key).in_(list(rows))))}
-    fresh = [row for name, row in rows.items() if name not in known]
+    # In one order everywhere, so that two imports never wait for each other in a ring.
+    fresh = [row for name, row in sorted(rows.items()) if name not in known]
     if fresh:
         # Another import of the same file may run beside this one: its row serves both.
         tx.db.execute(upsert(release).on_conflict_do_nothing(index_elements=list(key)), fresh)
@@ -159,6 +161,8 @@ def _kept(tx: Tx, touched: Iterable[Name]) -> list[list[Kept]]:
     wanted = sorted(touched)
     if not wanted:
         return []
+    # Two imports that bring releases of one process must not both make its contract.
+    tx.db.execute(LOCK, {"keys": sorted(_lock_key(name) for name in wanted)})
     rows: dict[Name, list[Row[Any]]] = defaultdict(list)
     for row in tx.rows(
         select(release)
@@ -167,6 +171,11 @@ def _kept(tx: Tx, touched: Iterable[Name]) -> list[list[Kept]]:
     ):
         rows[(row.publisher, row.ocid)].append(row)
     return [[kept for row in rows[name] for kept in _reread(row)] for name in wanted]
+
+
+def _lock_key(name: Name) -> int:
+    digest = hashlib.sha256("\n".join(name).encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
 
 
 def _reread(row: Row[Any]) -> list[Kept]:

@@ -7,6 +7,7 @@ import json
 import random
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,20 @@ def test_releases_shuffled_over_files_end_in_the_same_contracts(
                 link.execute(text(f"DELETE FROM {table}"))
     assert len(ends[0]) == 7
     assert ends[0] == ends[1] == ends[2]
+
+
+def test_imports_at_the_same_time_make_each_contract_once(
+    ctx: Context, rows: Rows, tmp_path: Path
+) -> None:
+    paths = [
+        written(tmp_path / f"{day}", [later(n, day, fen=day * 100) for n in range(1, 30)])
+        for day in range(1, 5)
+    ]
+    with ThreadPoolExecutor(len(paths)) as pool:
+        done = list(pool.map(lambda path: taken(ctx, path), paths))
+    assert sum(counts[1] for counts in done) == 29
+    assert rows("SELECT DISTINCT amount_fen FROM contract") == [(400,)]
+    assert rows("SELECT count(*) FROM release") == [(4 * 29,)]
 
 
 @pytest.mark.parametrize(
