@@ -6,7 +6,7 @@ and go where the page says. What a person cannot do on the pages, the city canno
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Final
@@ -17,6 +17,7 @@ import requests
 from financing.errors import Broken, Conflict, NotFound
 
 TIMEOUT: Final = (5, 60)
+_VOID: Final = frozenset(("input", "br", "img", "hr", "meta", "link", "wbr"))
 _SILENT: Final = frozenset(("style", "script", "title"))
 
 
@@ -64,6 +65,7 @@ class Page:
     forms: list[Form]
     links: list[tuple[str, str]]
     text: str
+    alert: str = ""  # what the page says has to be mended
 
     def form(self, action: str) -> Form:
         """The form whose address ends so.
@@ -95,9 +97,15 @@ class _Reader(HTMLParser):
         self.hush = 0
         self.words: list[str] = []
         self.link: tuple[str, list[str]] | None = None
+        self.alert: list[str] | None = None
+        self.depth = 0  # of elements inside the alert
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
+        if self.alert is None and given.get("role") == "alert":
+            self.alert = []
+        if self.alert is not None and self.depth >= 0 and tag not in _VOID:
+            self.depth += 1
         if tag in _SILENT:
             self.hush += 1
         elif tag == "form":
@@ -138,6 +146,11 @@ class _Reader(HTMLParser):
             form.fields.append((name, value))
 
     def handle_endtag(self, tag: str) -> None:
+        if self.alert is not None and self.depth > 0 and tag not in _VOID:
+            self.depth -= 1
+            if self.depth == 0:
+                self.page.alert = " ".join(self.alert)
+                self.depth = -1  # the first alert of a page is its summary
         if tag in _SILENT:
             self.hush -= 1
         elif tag == "form":
@@ -157,6 +170,8 @@ class _Reader(HTMLParser):
         if not words or self.hush:
             return
         self.words.append(words)
+        if self.alert is not None and self.depth > 0:
+            self.alert.append(words)
         if self.link:
             self.link[1].append(words)
 
@@ -211,19 +226,15 @@ class Browser:
         return self._page(answer)
 
     def _page(self, answer: requests.Response) -> Page:
-        page = read(answer.url, answer.status_code, answer.text)
+        page, where = read(answer.url, answer.status_code, answer.text), answer.url
         if answer.status_code >= 500:
-            raise Broken(f"the service answered {answer.status_code}", where=answer.url)
+            raise Broken(f"the service answered {answer.status_code}", where=where)
         if answer.status_code == 404:
-            raise NotFound("no such page for this person", where=answer.url)
+            raise NotFound("no such page for this person", where=where)
         if answer.status_code >= 400:
-            raise Conflict(_shortened(page.text.splitlines()), where=answer.url)
+            raise Conflict(page.alert or " / ".join(page.text.splitlines())[-300:], where=where)
         return page
 
     def close(self) -> None:
         """Close its connections."""
         self.session.close()
-
-
-def _shortened(lines: Iterable[str]) -> str:
-    return " / ".join(lines)[:600]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -27,7 +27,7 @@ from financing.city.published import Process
 from financing.city.run import Result
 from financing.city.scenes import Deal, Play
 from financing.city.seed import EVENING, Lender, at
-from financing.errors import Invalid
+from financing.errors import Conflict, Invalid, NotFound
 from financing.formats import ocds, ocds_contracts
 from financing.formats.recognise import recognise
 from financing.journeys import files
@@ -74,6 +74,7 @@ class Candidate:
     facts: ContractFacts
     day: date
     remarks: list[dict[str, str]] = field(default_factory=list)
+    is_stopped: bool = False
 
     @property
     def name(self) -> tuple[str, str]:
@@ -226,18 +227,36 @@ def _young(company: _Company, one: Candidate) -> None:
     (report,) = play.imports([path])
     play.say("demo.imported", n=report.read)
     one.remark("as_of", day=str(one.day), n=len(facts.payments))
-    if play.stage.contract(*one.name) is None:
+    row = play.stage.contract(*one.name)
+    if row is None:
         return
+    # A firm is spelled in many ways: the service keeps the one that it met first.
+    (known,) = play.stage.rows("SELECT name FROM organisation WHERE id = :id", id=row.supplier_id)
     deal = Deal(
         ocid=one.process.ocid,
         number=facts.number,
         supplier=company.person("supplier", facts.supplier),
         purchaser=company.person("purchaser", facts.purchaser),
-        account=people.account(company.dice, facts.supplier.name, BANK_A),
+        account=people.account(company.dice, known.name, BANK_A),
         keeper=BANK_A,
         currency=facts.currency,
     )
-    play.agenda.put(at(one.day), partial(_prepare, play, deal, one))
+    _put(play, at(one.day), one, partial(_prepare, play, deal, one))
+
+
+def _put(play: Play, when: datetime, one: Candidate, step: Callable[[], object]) -> None:
+    """Put a step down; a contract whose page refuses it goes no further, and the others go on."""
+
+    def happen() -> None:
+        if one.is_stopped:
+            return
+        try:
+            step()
+        except (Conflict, NotFound) as refusal:
+            one.is_stopped = True
+            one.remark("stopped", why=refusal.detail)
+
+    play.agenda.put(when, happen)
 
 
 # ── 3. Preparing ─────────────────────────────────────────────────────────────────────────────
@@ -276,9 +295,9 @@ def _borrow(play: Play, deal: Deal, one: Candidate) -> None:
     play.take(deal, BANK_A)
     one.remark("arrive")
     first = one.payments[0][0]
-    play.agenda.put(at(first), partial(_accept, play, deal, one, first))
+    _put(play, at(first), one, partial(_accept, play, deal, one, first))
     for day, payments in one.payments:
-        play.agenda.put(at(day, EVENING), partial(_arrive, play, deal, day, payments))
+        _put(play, at(day, EVENING), one, partial(_arrive, play, deal, day, payments))
 
 
 def _accept(play: Play, deal: Deal, one: Candidate, on: date) -> None:

@@ -10,6 +10,7 @@ Everything that was started is stopped, whatever happens.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import time
@@ -29,6 +30,7 @@ from financing.city.scenes import Play
 from financing.city.seed import Lender, at
 from financing.city.stage import Stage
 from financing.context import Context
+from financing.errors import Conflict, Invalid
 from financing.journeys import checking, files, packets
 from financing.rules.calendar import add_working_days
 from financing.settings import Settings
@@ -86,12 +88,19 @@ def opened(
         now: the business clock of a demo; None for the wall clock.
         is_demo: the store is emptied first, unless it holds what no demo brought.
     Raises:
-        Conflict: the store holds something else; nothing was changed.
+        Invalid: a live service plays no demo.
+        Conflict: the store holds something else, or is in use; nothing was changed.
         Unreachable: a store or a process cannot be started.
     """
+    if settings.live:
+        raise Invalid(
+            "a live service has no sandbox banks and no demo",
+            where="FINANCING_LIVE",
+            remedy="Unset it, or use another environment.",
+        )
     port = port or processes.free_port()
     settings = replace(settings, url=f"http://127.0.0.1:{port}")
-    with embedded.stores(settings, fast=is_demo) as stores:
+    with _alone(settings.data), embedded.stores(settings, fast=is_demo) as stores:
         given = replace(settings, database_url=stores.database_url, redis_url=stores.redis_url)
         ctx = Context.open(given, ring=work.bell(stores.redis_url), statement_timeout_s=600)
         crew = Crew(settings, stores)
@@ -116,6 +125,26 @@ def opened(
         finally:
             crew.end()
             ctx.engine.dispose()
+
+
+@contextmanager
+def _alone(data: Path) -> Iterator[None]:
+    """Keep a second demo, or a demo under a running `serve`, from emptying the store in use.
+
+    Raises:
+        Conflict: another command holds this folder.
+    """
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (data / "city.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(
+                "another demo or serve runs on this data folder",
+                where="FINANCING_DATA",
+                remedy="End it, or set FINANCING_DATA to another folder.",
+            ) from None
+        yield
 
 
 def register(

@@ -22,18 +22,23 @@ from financing.context import Context
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
+def environment(data: Path) -> dict[str, str]:
+    """Of a process with this data folder and no server of its own."""
+    dropped = ("FINANCING", "DATABASE_URL", "REDIS_URL")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
+    return kept | {"FINANCING_DATA": str(data), "LANG": "C.UTF-8"}
+
+
 @contextmanager
 def serving(data: Path, **more: str) -> Iterator[tuple[str, list[str]]]:
     """Run `serve` on a data folder; gives its address and what it said; it must end with 130."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
-    dropped = ("FINANCING", "DATABASE_URL", "REDIS_URL")
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
     process = subprocess.Popen(
         [sys.executable, "-m", "financing", "serve", f"--port={port}", "--lang=en"],
         cwd=ROOT,
-        env=kept | {"FINANCING_DATA": str(data), "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"} | more,
+        env=environment(data) | {"PYTHONUNBUFFERED": "1"} | more,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -74,6 +79,11 @@ def test_a_newcomer_signs_in_and_finds_contracts_again_after_a_restart(tmp_path:
         assert requests.get(f"{url}/healthz", timeout=10).ok
         first = {address.partition("/contracts/")[2] for address in contracts_of(url, "supplier1")}
         assert first
+        second = subprocess.run(
+            [sys.executable, "-m", "financing", "demo", "--json"],
+            cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert second.returncode == 2  # a demo would empty the store that is being served
     with serving(tmp_path) as (url, _):
         again = {address.partition("/contracts/")[2] for address in contracts_of(url, "supplier1")}
     assert again == first

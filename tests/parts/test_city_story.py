@@ -54,6 +54,12 @@ def test_a_page_is_read_without_its_markup() -> None:
     assert page.links == [("http://here/things/8", "the other thing")]
 
 
+def test_what_a_page_wants_mended_is_heard() -> None:
+    markup = '<p>Menu</p><div role="alert"><h2>1 fault</h2><a href="#x">No<br>number</a></div>Foot'
+    assert browser.read("http://here/", 422, markup).alert == "1 fault No number"
+    assert browser.read("http://here/", 200, PAGE).alert == ""
+
+
 def test_things_happen_in_order_and_the_clock_moves_once_for_each_instant() -> None:
     moves: list[datetime] = []
     seen: list[str] = []
