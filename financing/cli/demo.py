@@ -27,7 +27,7 @@ from financing.words import t
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for what is made."
 )
-@click.argument("more", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.argument("more", nargs=-1, metavar="[PATH…]", type=click.Path(exists=True, path_type=Path))
 @shared.options
 def demo(
     seed_number: int,
