@@ -149,7 +149,10 @@ def _form_again(
     if row.form is None or not isinstance(page, Page):
         raise refusal
     g.page_path = url_for(row.form.name, **dict[str, Any](given))
-    return _show(Page(page.template, page.values, refusal.status), again)
+    response = _show(Page(page.template, page.values, refusal.status), again)
+    if isinstance(refusal, Limited):
+        response.headers["Retry-After"] = str(refusal.retry_after_s)
+    return response
 
 
 def _who(ctx: Context) -> None:

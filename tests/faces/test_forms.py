@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from http.client import HTTPConnection
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from tests.conftest import Web
 from tests.faces.test_sign_in import HASH, Reader
 from tests.verifying import BANK_CODE, FIRM, OPENING, World, release
 
+Contract = Row[Any]
 ACCOUNT = {
     "holder": FIRM,
     "bank_name": "某银行某支行",
@@ -35,7 +37,7 @@ def world(web: Web, owner: Engine, set_clock: Callable[[datetime], None]) -> Wor
 
 
 @pytest.fixture
-def contract(world: World) -> Row:  # type: ignore[type-arg]  # of all columns
+def contract(world: World) -> Contract:
     (row,) = world.publish(release(1))
     return row
 
@@ -55,18 +57,18 @@ def person(web: Web, world: World, role: str, organisation: UUID) -> Reader:
 
 
 @pytest.fixture
-def supplier(web: Web, world: World, contract: Row) -> Reader:  # type: ignore[type-arg]  # of all columns
+def supplier(web: Web, world: World, contract: Contract) -> Reader:
     return person(web, world, "supplier", contract.supplier_id)
 
 
-def path(contract: Row) -> str:  # type: ignore[type-arg]  # of all columns
+def path(contract: Contract) -> str:
     return f"/contracts/{show('ct', contract.id)}"
 
 
 def test_the_same_form_twice_is_one_effect_and_the_same_answer(
     web: Web,
     world: World,
-    contract: Row,  # type: ignore[type-arg]  # of all columns
+    contract: Contract,
 ) -> None:
     """An acceptance of everything: sent anew it would be refused, for nothing is left."""
     purchaser = person(web, world, "purchaser", contract.purchaser_id)
@@ -81,7 +83,7 @@ def test_the_same_form_twice_is_one_effect_and_the_same_answer(
 
 def test_one_form_does_not_carry_two_contents(
     world: World,
-    contract: Row,  # type: ignore[type-arg]  # of all columns
+    contract: Contract,
     supplier: Reader,
 ) -> None:
     address = path(contract) + "/account"
@@ -94,7 +96,7 @@ def test_one_form_does_not_carry_two_contents(
 
 def test_a_refused_form_comes_back_with_what_was_typed_and_all_faults_by_name(
     world: World,
-    contract: Row,  # type: ignore[type-arg]  # of all columns
+    contract: Contract,
     supplier: Reader,
 ) -> None:
     address = path(contract) + "/account"
@@ -126,7 +128,7 @@ def test_a_refused_form_comes_back_with_what_was_typed_and_all_faults_by_name(
 )
 def test_a_form_that_another_site_sends_is_refused(
     world: World,
-    contract: Row,  # type: ignore[type-arg]  # of all columns
+    contract: Contract,
     supplier: Reader,
     headers: dict[str, str],
 ) -> None:
@@ -138,7 +140,7 @@ def test_a_form_that_another_site_sends_is_refused(
 
 def test_looking_changes_nothing(
     world: World,
-    contract: Row,  # type: ignore[type-arg]  # of all columns
+    contract: Contract,
     supplier: Reader,
 ) -> None:
     tables = ("audit", "outbox", "notice", "telling", "consent", "application", "form_key")

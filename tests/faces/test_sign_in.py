@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http.cookiejar import Cookie
+from urllib.parse import quote
 from uuid import UUID
 
 import pytest
@@ -201,7 +202,7 @@ def test_a_sign_in_is_a_session_of_its_own_whatever_cookie_came(
     ],
 )
 def test_a_sign_in_leads_back_to_our_own_pages_only(web: Web, li: UUID, back: str, to: str) -> None:
-    answer = Reader(web).sign_in(back=f"/?next={requests.utils.quote(back)}")
+    answer = Reader(web).sign_in(back=f"/?next={quote(back)}")
     assert answer.headers["Location"] == to
 
 

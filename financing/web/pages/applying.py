@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Row
 
 from financing import words
-from financing.errors import Invalid, NotFound
+from financing.errors import Conflict, Invalid, NotFound
 from financing.journeys import applications, loans, packets
 from financing.reads import cases, contracts
 from financing.rules import cost
@@ -92,6 +92,11 @@ def apply_page(tx: Tx, _ask: Ask, contract_id: UUID) -> Page:
 def apply_check(tx: Tx, ask: Ask, contract_id: UUID) -> Page:
     """Is this what I want to send, to whom? Nothing is sent yet."""
     row = contracts.named(tx, contract_id)
+    if not row.financeable:
+        raise Conflict(
+            row.sentence.get(ask.lang, words.t("verification.sentence.pending", ask.lang)),
+            remedy=words.t("apply.see_contract", ask.lang),
+        )
     wish = wish_of(ask, row.currency)
     applications.chosen_products(
         tx, row, wish.bank_ids, wish.amount_fen, wish.tenor_days, wish.consents
