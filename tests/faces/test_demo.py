@@ -228,9 +228,10 @@ def test_one_changed_byte_is_named_by_openssl_and_by_verify(run: Run, tmp_path: 
     at = whole.index(part) + 10
     broken = tmp_path / "broken.asice"
     broken.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-    # unzip refuses a wrong CRC by itself: what the recipe says of the part is what counts here.
-    done = recipe(run, broken, tmp_path / "x")
-    assert done.returncode != 0
+    # unzip already complains of the container; a stranger who goes on is told the part.
+    script = "\n".join(story.recipe(broken, run.out / "ca.pem", tmp_path / "x"))
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert "BAD  checks.json" in done.stdout
     said = run.financing("verify", str(broken), "--trust", str(run.out / "ca.pem"), "--json")
     assert said.returncode == 1
     assert "checks.json" in json.loads(said.stdout)["part"]
