@@ -37,7 +37,7 @@ from bank_adapters.port import (
 from financing import words
 from financing.context import Context
 from financing.errors import Conflict, Invalid
-from financing.journeys import answers, banks, packets, verification
+from financing.journeys import answers, banks, loans, packets, verification
 from financing.store import outbox
 from financing.store.db import Tx
 from financing.store.move import create, move
@@ -46,7 +46,6 @@ from financing.store.tables import (
     application,
     consent,
     contract,
-    offer,
     organisation,
     packet,
     product,
@@ -479,16 +478,8 @@ def withdraw(tx: Tx, application_id: UUID) -> Row[Any]:
     row = find_locked(tx, "application", application_id)
     if row.state == "withdrawn":
         return row
-    close_offers(tx, row.id, "decline")
+    loans.end_open_offer(tx, row.id, "decline")
     return move(tx, "application", row.id, "withdraw")
-
-
-def close_offers(tx: Tx, application_id: UUID, event: str) -> None:
-    """Let an event happen to the open offer of an application, if there is one."""
-    for row in tx.rows(
-        select(offer.c.id).where(offer.c.application_id == application_id, offer.c.state == "open")
-    ):
-        move(tx, "offer", row.id, event)
 
 
 def cancel_due(ctx: Context, bank_code: str, works: Sequence[Work]) -> None:

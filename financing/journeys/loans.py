@@ -79,7 +79,7 @@ def take_offer(tx: Tx, case: Row[Any], terms: Offer) -> Outcome:
         return Outcome("confirmed", "offer known already")
     if not 0 < terms.amount.fen <= case.amount_fen or terms.amount.currency != case.currency:
         return Outcome("held", "the offer's amount is not within what was applied for")
-    _end_open_offer(tx, case.id, "replace")
+    end_open_offer(tx, case.id, "replace")
     create(
         tx,
         "offer",
@@ -117,7 +117,8 @@ def _days_to(tx: Tx, terms: Offer) -> int:
     return (terms.matures_on - tx.today).days
 
 
-def _end_open_offer(tx: Tx, application_id: UUID, event: str) -> bool:
+def end_open_offer(tx: Tx, application_id: UUID, event: str) -> bool:
+    """Let an event happen to the open offer of an application; False where none is open."""
     row = open_offer(tx, application_id)
     if row is not None:
         move(tx, "offer", row.id, event)
@@ -133,7 +134,7 @@ def open_offer(tx: Tx, application_id: UUID) -> Row[Any] | None:
 
 def lose_offer(tx: Tx, case: Row[Any], event: str) -> Outcome:
     """The bank takes its offer back, or says that its time is over."""
-    if not _end_open_offer(tx, case.id, event):
+    if not end_open_offer(tx, case.id, event):
         return Outcome("confirmed", "no offer is open")
     if case.state == "offered":
         move(tx, "application", case.id, "expire")
@@ -196,7 +197,7 @@ def decline_offer(tx: Tx, application_id: UUID) -> Row[Any]:
     case = lock(tx, application, [application_id])[0]
     if case.state == "declined":
         return case
-    _end_open_offer(tx, case.id, "decline")
+    end_open_offer(tx, case.id, "decline")
     return move(tx, "application", case.id, "decline")
 
 
