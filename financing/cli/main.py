@@ -82,26 +82,40 @@ def main() -> None:
         sys.stdout.flush()
     except click.exceptions.Exit as ended:
         code = ended.exit_code
-    except click.ClickException as problem:
-        code = _complain("usage", problem.format_message(), "", "See --help.", 2, as_json)
-    except click.Abort:
-        code = 130
-    except KeyboardInterrupt:
-        code = 130
-    except FinancingError as problem:
-        code = _complain(
-            problem.slug,
-            problem.detail,
-            problem.where,
-            problem.remedy,
-            problem.exit_code,
-            as_json,
-        )
     except BrokenPipeError:
         # The reader of our output went away; Python must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except KeyboardInterrupt:
+        code = 130
+    except Exception as problem:
+        code = 130 if _interrupted(problem) else _told(problem, as_json)
     sys.exit(code or 0)
+
+
+def _interrupted(problem: BaseException) -> bool:
+    """Whether Ctrl-C is behind it: what breaks while everything is stopped has it as context.
+
+    The cancelling of a query, for one, may reach the server one statement late and then fail the
+    rollback.
+    """
+    behind: BaseException | None = problem
+    while behind is not None:
+        if isinstance(behind, (KeyboardInterrupt, click.Abort)):
+            return True
+        behind = behind.__context__
+    return False
+
+
+def _told(problem: Exception, as_json: bool) -> int:
+    """Say what was wrong and return the exit code; what nobody foresaw is raised again."""
+    if isinstance(problem, click.ClickException):
+        return _complain("usage", problem.format_message(), "", "See --help.", 2, as_json)
+    if isinstance(problem, FinancingError):
+        return _complain(
+            problem.slug, problem.detail, problem.where, problem.remedy, problem.exit_code, as_json
+        )
+    raise problem
 
 
 def _complain(slug: str, detail: str, where: str, remedy: str, code: int, as_json: bool) -> int:
@@ -116,5 +130,5 @@ def _complain(slug: str, detail: str, where: str, remedy: str, code: int, as_jso
         click.echo(json.dumps(document, ensure_ascii=False))
     else:
         place = f" ({where})" if where else ""
-        click.echo(f"error: {slug}{place}: {detail.rstrip('.')}. {remedy}".rstrip(), err=True)
+        click.echo(f"error: {slug}{place}: {detail.rstrip('.。')}. {remedy}".rstrip(), err=True)
     return code

@@ -15,7 +15,6 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -245,22 +244,21 @@ def test_one_changed_byte_is_named_by_openssl_and_by_verify(run: Run, tmp_path: 
 @pytest.mark.faults
 def test_an_interrupted_demo_stops_everything_and_says_130(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "financing", "demo"],
         cwd=ROOT,
         env=environment(data),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert process.stderr
-    for line in process.stderr:
-        if line.startswith(str(date(2026, 10, 8))[:7]):
-            break
-    process.send_signal(signal.SIGINT)
-    process.stderr.read()
-    assert process.wait(60) == 130
-    process.stderr.close()
+    ) as process:
+        assert process.stderr
+        for line in process.stderr:
+            if line.startswith("2026-10"):
+                break
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+        assert process.wait(60) == 130, said
     patience = time.monotonic() + 10
     while time.monotonic() < patience and (data / "run.json").exists():
         time.sleep(0.05)
