@@ -30,6 +30,7 @@ from financing.store.tables import (
 )
 from financing.values.ids import new_id
 from financing.values.text import name_key, number_key, search_text
+from tests.facts_made import silent_facts
 from tests.statements_made import ACCOUNT, Made, camt
 
 NOW = datetime(2026, 3, 31, 2, tzinfo=UTC)
@@ -208,6 +209,7 @@ def _drawn(
         contract_version: {
             "id": made["version"], "contract_id": row.id, "n": int(made["version"]) % 9999,
             "release_id": made["release"], "digest": made["version"].hex, "created_at": tx.now,
+            "facts": silent_facts(),
         },
         bank: {
             "id": bank_id, "code": code, "adapter": "rest_jws", "base_url": "",

@@ -27,12 +27,14 @@ from financing.store.tables import (
     bank_account,
     confirmation,
     contract,
+    contract_version,
     organisation,
     payment,
     published_payment,
 )
 from financing.store.visible import find_locked
 from financing.values import canonical
+from financing.values.contract_facts import ContractFacts, from_json
 from financing.values.money import MOST_MINOR, money_json
 from financing.values.text import clean
 from financing.values.times import start_of
@@ -213,18 +215,25 @@ def is_of(row: Row[Any], shown: dict[str, Any]) -> bool:
     return bool(shown["amount"] == amount and shown["number"] == row.number)
 
 
-def is_sme(size: str | None) -> bool | None:
-    """Whether a declared size is a small or medium-sized firm's; None while nobody declared."""
-    return None if size is None else size in SME_SIZES
+def is_sme(facts: ContractFacts) -> bool | None:
+    """Whether the supplier was small or medium-sized when it concluded this contract.
+
+    None while neither a declaration nor the record says so.
+    Source: 保障中小企业款项支付条例, art. 3.
+    """
+    size = facts.sme_declared or facts.supplier.size
+    return size in SME_SIZES if size else None
 
 
 def _due_on(tx: Tx, row: Row[Any]) -> date | None:
     """The earliest day that a dated rule gives for the answer; None where no rule does."""
-    size = tx.db.execute(
-        select(organisation.c.size).where(organisation.c.id == row.supplier_id)
-    ).scalar_one()
+    facts = from_json(
+        tx.db.execute(
+            select(contract_version.c.facts).where(contract_version.c.id == row.current_version_id)
+        ).scalar_one()
+    )
     owed = obligations(
-        "CONFIRM", profile(row.profile), tx.today, holidays.known(tx), is_sme=is_sme(size)
+        "CONFIRM", profile(row.profile), tx.today, holidays.known(tx), is_sme=is_sme(facts)
     )
     return min((each.due.on for each in owed), default=None)
 

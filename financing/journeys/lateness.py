@@ -67,10 +67,9 @@ class _Open:
 
 # What happened after the day that is asked about had not happened yet on it.
 _CONTRACT: Final = """
-    SELECT c.id, c.number, c.profile, p.name AS purchaser, s.size, v.facts, {columns}
+    SELECT c.id, c.number, c.profile, p.name AS purchaser, v.facts, {columns}
       FROM contract c
       JOIN organisation p ON p.id = c.purchaser_id
-      JOIN organisation s ON s.id = c.supplier_id
       JOIN contract_version v ON v.id = c.current_version_id
       {joins}
      WHERE c.profile = ANY(:profiles) AND c.state <> 'terminated' AND {where}
@@ -170,7 +169,7 @@ def _open(tx: Tx, day: date) -> Iterator[_Open]:
     for row in tx.rows(_FILE, asked):
         yield _Open("FILE", "contract-signed", row.since, row)
     for row in tx.rows(_CONFIRM, asked):
-        yield _Open("CONFIRM", "confirm-asked", civil(row.since), row, is_sme=is_sme(row.size))
+        yield _Open("CONFIRM", "confirm-asked", civil(row.since), row, is_sme=is_sme(_facts(row)))
     for row in tx.rows(_ACC, asked):
         ends_on = _facts(row).inspection_ends_on
         if ends_on is not None:
@@ -192,10 +191,11 @@ def _unpaid(tx: Tx, asked: dict[str, Any], day: date) -> Iterator[_Open]:
         left[row.id] = max(0, have - row.owed_fen)
         if have >= row.owed_fen:
             continue
-        facts, size = _facts(row), is_sme(row.size)
+        facts = _facts(row)
+        is_small = is_sme(facts)
         delivered = _until(day, row.delivered_on or row.whole_delivered_on)
         accepted = _until(day, row.accepted_on or row.whole_accepted_on)
-        if size:
+        if is_small:
             clock = pay_clock(
                 facts.payment_start,
                 accepted_on=accepted,
@@ -206,7 +206,7 @@ def _unpaid(tx: Tx, asked: dict[str, Any], day: date) -> Iterator[_Open]:
                 limit = pay_term(facts.payment_days).days
                 yield _Open("PAY", "pay-clock", clock.on, row, row.part, True, limit)
         elif row.due_on is not None and (delivered or accepted):
-            yield _Open("PAY", "contract-due", row.due_on, row, row.part, size)
+            yield _Open("PAY", "contract-due", row.due_on, row, row.part, is_small)
 
 
 def _until(day: date, known: date | None) -> date | None:

@@ -138,14 +138,28 @@ def test_payment_that_the_record_shows_is_not_late(world: World) -> None:
     assert listed(world, date(2026, 6, 1), "PAY") == []
 
 
-def test_what_nobody_reported_as_delivered_is_not_owed(world: World) -> None:
-    parts = [
-        {"id": "1", "title": "全部", "dueDate": "2026-04-01T00:00:00+08:00",
-         "value": {"amount": 1280000, "currency": "CNY"}}
-    ]  # fmt: skip
+@pytest.mark.parametrize("scale", ["small", "large"])
+def test_what_nobody_reported_as_delivered_is_not_owed(world: World, scale: str) -> None:
     world.today(date(2026, 6, 1))
-    world.publish(release(milestones=parts))
+    world.publish(_with_due_day(release(), scale))
     assert listed(world, date(2026, 6, 1), "PAY") == []
+
+
+def test_payment_to_a_large_firm_is_due_on_the_contracts_own_day(world: World) -> None:
+    world.today(date(2026, 6, 1))
+    world.publish(_with_due_day(accepted(), "large"))
+    # The contract says Saturday 4 April, in the Qingming holidays.
+    assert listed(world, date(2026, 4, 8), "PAY") == [("PAY", "statutory", date(2026, 4, 7), 1)]
+
+
+def _with_due_day(body: dict[str, Any], scale: str) -> dict[str, Any]:
+    body["parties"][1]["details"]["scale"] = scale
+    del body["contracts"][0]["x_financing"]["smeDeclaration"]
+    body["contracts"][0]["milestones"] = [
+        {"id": "1", "title": "全部", "dueDate": "2026-04-04T00:00:00+08:00",
+         "x_financing": {"value": {"amount": 1280000, "currency": "CNY"}}}
+    ]  # fmt: skip
+    return body
 
 
 def test_parts_of_a_price_are_covered_in_their_order(world: World) -> None:

@@ -32,6 +32,7 @@ from financing.values import accounts as account_numbers
 from financing.values import canonical, ids, uscc
 from financing.values.ids import new_id
 from financing.values.text import name_key
+from tests.facts_made import silent_facts
 
 NOW = datetime(2026, 3, 2, 1, 2, 3, tzinfo=UTC)
 RECORD = '{"ocid": "ocds-x-1",\r\n "title": "学校照明改造"}\n'.encode()
@@ -110,7 +111,7 @@ def contract_of(tx: Tx, supplier: UUID, purchaser: UUID) -> Row[Any]:
             n=1,
             release_id=release_id,
             digest="sha-256:0",
-            facts={},
+            facts=silent_facts(),
             created_at=tx.now,
         )
     )
