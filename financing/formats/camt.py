@@ -18,12 +18,8 @@ from lxml import etree
 
 from financing.errors import Unreadable
 from financing.formats.camt_line import (
-    ASK_AGAIN,
-    ASK_DAY,
     MOST_DEPTH,
-    Cut,
     Element,
-    LineFault,
     check_depth,
     child,
     code,
@@ -39,10 +35,17 @@ from financing.formats.camt_line import (
     status,
     text,
 )
-from financing.formats.statement import Account, Balance, Entry, Fault, Kind, Statement
+from financing.formats.faults import ASK_AGAIN, ASK_DAY, Cut, LineFault
+from financing.formats.statement import (
+    Account,
+    Balance,
+    Entry,
+    Event,
+    Fault,
+    Kind,
+    Statement,
+)
 from financing.values.parked import Parked
-
-Event = Entry | Parked | Statement
 
 
 class Message(NamedTuple):

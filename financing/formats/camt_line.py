@@ -15,6 +15,7 @@ from typing import Any, Final
 from lxml import etree
 
 from financing.errors import Invalid
+from financing.formats.faults import ASK_AGAIN, ASK_DAY, Cut, LineFault
 from financing.formats.statement import Detail, Status
 from financing.values.money import MOST_MINOR, minor_digits
 from financing.values.times import civil, parse_instant
@@ -25,32 +26,10 @@ MOST_TEXT: Final = 64 << 10
 MOST_DEPTH: Final = 64
 MOST_DETAILS: Final = 100_000
 
-ASK_AGAIN: Final = "Ask the bank for the statement again."
-ASK_CLEAN: Final = "Ask the bank for a clean export."
-ASK_DAY: Final = "Ask the bank which day it means."
-
 _AMOUNT: Final = re.compile(r"\+?([0-9]{1,18})(?:\.([0-9]{0,18}))?")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NO_REFERENCE: Final = frozenset({"", "-", "NOTPROVIDED", "NONREF", "NOTAVAILABLE"})
 _DEEPER: Final = etree.XPath("boolean(" + "/".join(["*"] * (MOST_DEPTH - 4)) + ")")
-
-
-class Cut(Exception):
-    """Nothing after this place can be read."""
-
-    value = ""
-
-    def __init__(self, reason: str, detail: str, remedy: str = ASK_CLEAN) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason, self.remedy = reason, remedy
-
-
-class LineFault(Exception):
-    """One line or balance cannot be used; `undecided` when the balance then proves nothing."""
-
-    def __init__(self, reason: str, detail: str, *, value: str, remedy: str, undecided: bool):
-        super().__init__(f"{reason}: {detail}")
-        self.value, self.remedy, self.undecided = value, remedy, undecided
 
 
 # ── Elements by local name ───────────────────────────────────────────────────────────────────

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final, Literal
 
+from financing.values.parked import Parked
 from financing.values.text import search_text
 
 SEARCHED: Final = 4096  # characters of a remittance in which a number is looked for
@@ -152,6 +153,9 @@ class Statement:
     holds: bool | None
     fault: Fault | None
     marks: tuple[str, ...]
+
+
+Event = Entry | Parked | Statement  # what readers yield
 
 
 def remittance(detail: Detail) -> tuple[str, ...]:

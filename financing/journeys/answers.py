@@ -290,6 +290,10 @@ def report(tx: Tx, bank_row: Row[Any], item: Report, *, forced: bool = False) ->
     outcome = act(tx, case, item)
     if outcome.word != "waits":
         _seen(tx, case, item)
+    if outcome.word == "applied" and case.hold_at is not None:
+        # The bank has answered again, and this answer fits: nothing is left to look into.
+        end = update(application).where(application.c.id == case.id)
+        tx.db.execute(end.values(hold_at=None, hold_why=None))
     return outcome
 
 

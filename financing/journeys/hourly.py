@@ -1,15 +1,24 @@
 """What time itself does, once an hour of the business clock, as sets.
 
-1. `turn_due` offers end, open confirmations lapse, verdicts that rest on the day are taken anew
+1. `turn_due` offers end, open confirmations lapse, verdicts that rest on the day are taken anew,
+   keys of forms that nobody will send again are forgotten
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy import delete
 
 from financing.journeys import confirmation, loans, verification
 from financing.store.db import Tx
 from financing.store.outbox import Work
+from financing.store.tables import form_key
+from financing.values.times import wall_now
+
+FORM_KEPT: Final = timedelta(days=30)  # by the wall clock: no open page is older
 
 
 def turn_due(tx: Tx, _works: Sequence[Work]) -> None:
@@ -18,3 +27,4 @@ def turn_due(tx: Tx, _works: Sequence[Work]) -> None:
         pass
     confirmation.lapse(tx)
     verification.recheck(tx)
+    tx.db.execute(delete(form_key).where(form_key.c.at < wall_now() - FORM_KEPT))

@@ -10,8 +10,9 @@ from uuid import UUID
 from sqlalchemy import Row, func, select, text
 
 from financing.errors import NotFound
+from financing.reads.contracts import ENDED
 from financing.store.db import Tx
-from financing.store.tables import import_file, outbox, parked
+from financing.store.tables import application, bank, import_file, outbox, parked
 from financing.store.visible import own
 
 MOST = 200
@@ -159,6 +160,17 @@ BANKS = text("""
            SELECT * FROM transcript h WHERE h.bank = b.code ORDER BY h.id DESC LIMIT 1) t ON true
      ORDER BY b.stopped_at IS NULL, o.name
 """)
+
+
+def on_hold(tx: Tx) -> Sequence[Row[Any]]:
+    """Applications that an answer of the bank has stopped, the oldest first; no case content."""
+    return tx.rows(
+        select(application.c.id, application.c.hold_at, application.c.hold_why, bank.c.code)
+        .join(bank, bank.c.id == application.c.bank_id)
+        .where(application.c.hold_at.is_not(None), application.c.state.not_in(ENDED))
+        .order_by(application.c.hold_at)
+        .limit(MOST)
+    )
 
 
 def banks(tx: Tx) -> Sequence[Row[Any]]:

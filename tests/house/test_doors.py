@@ -14,6 +14,7 @@ STATE_WRITERS = (
     "financing/store/tables.py",
 )
 CATCH_ALL = (
+    "financing/cli/main.py",  # raises again what is not ours to tell
     "financing/web/app.py",
     "financing/work.py",
     "bank_adapters/call.py",
@@ -52,7 +53,7 @@ def test_a_state_changes_through_move_alone() -> None:
     assert found == []
 
 
-def test_only_three_doors_catch_everything() -> None:
+def test_only_the_outer_doors_catch_everything() -> None:
     found = [
         where
         for where, node in nodes(skip=CATCH_ALL)

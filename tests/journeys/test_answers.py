@@ -19,6 +19,7 @@ from financing.context import Context
 from financing.errors import Conflict, Invalid, Untrusted
 from financing.journeys import answers, applications, banks, loans
 from financing.journeys.banks import Registration
+from financing.reads import desk
 from financing.store.tables import application, offer, organisation
 from financing.values import ids
 from financing.values.times import wall_ns
@@ -243,6 +244,11 @@ def test_an_offer_on_something_else_than_was_sent_is_held(
     assert lender.tell("offer.made", 2, offer=lender.terms(), echo=echo) == "submitted"
     assert why in lender.row().hold_why
     assert world.count("SELECT count(*) FROM offer") == 0
+    with world.ctx.begin() as tx:
+        (held,) = desk.on_hold(tx)
+    assert held.id == lender.row().id
+    assert lender.tell("offer.made", 3, offer=lender.terms()) == "offered"
+    assert lender.row().hold_why is None
 
 
 def test_an_amended_offer_replaces_the_open_one_and_the_old_digest_is_worth_nothing(

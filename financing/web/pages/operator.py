@@ -64,5 +64,9 @@ def adapters_page(tx: Tx, _ask: Ask) -> Page:
     rows = desk.banks(tx)
     return Page(
         "operator/adapters.html",
-        {"banks": rows, "stopped": sum(1 for row in rows if row.stopped_at)},
+        {
+            "banks": rows,
+            "stopped": sum(1 for row in rows if row.stopped_at),
+            "on_hold": desk.on_hold(tx),
+        },
     )
