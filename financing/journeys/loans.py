@@ -153,7 +153,8 @@ def accept_offer(tx: Tx, application_id: UUID, offer_digest: str) -> Row[Any]:
         offer_digest: `sha-256:<hex>` of the offer that was on the supplier's screen.
     Raises:
         NotFound: no such application, or not this supplier's.
-        Conflict: the offer was replaced or has ended, or the contract's capacity is taken.
+        Conflict: the offer was replaced or has ended, the application is on hold, or the
+            contract's capacity is taken.
     Source: rulebook, "offer live and claim held in one transaction".
     """
     case = find(tx, "application", application_id)
@@ -167,6 +168,13 @@ def accept_offer(tx: Tx, application_id: UUID, offer_digest: str) -> Row[Any]:
     )
     if case.state == "accepted" and newest is not None and newest.digest == offer_digest:
         return case
+    if case.hold_at is not None:
+        # Nobody binds himself to an offer while the bank contradicts itself.
+        raise Conflict(
+            words.t("offer.held", lang),
+            where="/offer_digest",
+            remedy=words.t("offer.wait", lang),
+        )
     if newest is None or newest.digest != offer_digest:
         raise Conflict(
             words.t("offer.replaced", lang),

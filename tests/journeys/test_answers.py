@@ -251,6 +251,22 @@ def test_an_offer_on_something_else_than_was_sent_is_held(
     assert lender.row().hold_why is None
 
 
+def test_no_offer_is_accepted_while_the_case_is_on_hold(lender: Lender, world: World) -> None:
+    lender.tell("application.received", 1)
+    lender.tell("offer.made", 2, offer=lender.terms())
+    wrong = {"packet_digest": "sha-256:" + "0" * 64}
+    lender.tell("offer.amended", 3, offer=lender.terms(revision=2), echo=wrong)
+    with (
+        pytest.raises(Conflict) as refused,
+        world.ctx.begin(world.actor(lender.row(), "supplier")) as tx,
+    ):
+        loans.accept_offer(tx, lender.row().id, digest_of(world))
+    assert refused.value.remedy and world.count("SELECT count(*) FROM claim") == 0
+    lender.tell("offer.amended", 4, offer=lender.terms(revision=2))
+    with world.ctx.begin(world.actor(lender.row(), "supplier")) as tx:
+        assert loans.accept_offer(tx, lender.row().id, digest_of(world)).state == "accepted"
+
+
 def test_an_amended_offer_replaces_the_open_one_and_the_old_digest_is_worth_nothing(
     lender: Lender, world: World
 ) -> None:

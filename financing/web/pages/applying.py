@@ -212,7 +212,7 @@ def accept_page(tx: Tx, _ask: Ask, application_id: UUID) -> Page:
     """Is this the offer that I accept, and what does it bind me to?"""
     row = cases.one(tx, application_id)
     offers = [each for each in columns(tx, [row]) if each.offer.state == "open"]
-    if not offers:
+    if not offers or row.hold_at is not None:
         raise NotFound("no offer is open", where="offer")
     others = [
         each
