@@ -25,9 +25,11 @@ from financing.store.tables import (
     drawdown,
     milestone,
     organisation,
+    packet,
     product,
     release,
 )
+from financing.values import canonical
 from financing.values.ids import new_id
 from financing.values.text import name_key, number_key, search_text
 from tests.facts_made import silent_facts
@@ -38,6 +40,7 @@ SIGNED = date(2026, 1, 5)
 DRAWN = date(2026, 2, 1)
 PURCHASER = "金水区教育局"
 OTHER_ACCOUNT = "4100555566667777"
+NAMES = ("release", "version", "product", "consent", "packet", "drawdown")
 
 
 @dataclass(frozen=True)
@@ -200,11 +203,12 @@ def _drawn(
     tx: Tx, contract_id: UUID, bank_id: UUID, code: str, fen: int, rate_bp: str, on: date
 ) -> UUID:
     row = tx.db.execute(text("SELECT * FROM contract WHERE id = :id"), {"id": contract_id}).one()
-    made = {name: new_id() for name in ("release", "version", "product", "consent", "drawdown")}
+    made = {name: new_id() for name in NAMES}
     values = {
         release: {
             "id": made["release"], "publisher": "p", "ocid": code, "release_id": "1",
-            "digest": made["release"].hex, "raw": b"", "source": "s", "received_at": tx.now,
+            "digest": canonical.digest(made["release"].bytes), "raw": made["release"].bytes,
+            "source": "s", "received_at": tx.now,
         },
         contract_version: {
             "id": made["version"], "contract_id": row.id, "n": int(made["version"]) % 9999,
@@ -234,7 +238,18 @@ def _drawn(
         bank_id=bank_id, supplier_id=row.supplier_id, product_id=made["product"], amount_fen=fen,
         currency=row.currency, tenor_days=90, request_id=new_id(), created_at=tx.now,
     )  # fmt: skip
-    move(tx, "application", asked.id, "submit", consent_id=made["consent"])
+    manifest = str(asked.id).encode()
+    tx.db.execute(
+        insert(packet).values(
+            id=made["packet"], application_id=asked.id, contract_version_id=made["version"],
+            identity=canonical.digest(manifest), manifest=manifest, signature=b"",
+            account_digest="", issued_at=tx.now,
+        )
+    )  # fmt: skip
+    move(
+        tx, "application", asked.id, "submit",
+        consent_id=made["consent"], packet_id=made["packet"],
+    )  # fmt: skip
     for event in ("acked", "offer"):
         asked = move(tx, "application", asked.id, event)
     offered = create(

@@ -34,7 +34,7 @@ from financing.errors import Conflict, Invalid
 from financing.journeys import checking, files, packets
 from financing.rules.calendar import add_working_days
 from financing.settings import Settings
-from financing.store.migrate import migrate
+from financing.store.migrate import assert_current, migrate
 from financing.values.times import civil, wall_now
 from financing.words import LANGUAGES, t
 
@@ -368,6 +368,7 @@ def _serve_given(
         ctx = Context.open(given)
         crew = Crew(given, stores)
         try:
+            assert_current(ctx.engine)
             processes.start_web(crew, port)
             processes.start_worker(crew)
             processes.answering(crew, ctx)

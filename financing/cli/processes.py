@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 
 import click
@@ -47,9 +48,11 @@ def web(port: int, host: str, workers: int) -> None:
     """Answer pages, API, and webhooks until stopped."""
     _served()
     # The web server takes this process over, so that a service manager sees its signals.
-    os.execvp(  # noqa: S606  a fixed program
-        "gunicorn",
+    os.execv(  # noqa: S606  a fixed program
+        sys.executable,
         [
+            sys.executable,
+            "-m",
             "gunicorn",
             "--worker-class=gthread",
             f"--workers={workers}",

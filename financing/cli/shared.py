@@ -12,7 +12,6 @@ import click
 
 from financing import embedded, settings, work
 from financing.context import Context
-from financing.errors import Conflict
 from financing.store import migrate
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -62,12 +61,8 @@ def opened() -> Iterator[Context]:
         ctx = Context.open(given, statement_timeout_s=STATEMENT_TIMEOUT_S)
         if known.database_url is None:
             migrate.migrate(ctx.engine)
-        elif migrate.current(ctx.engine) != migrate.HEAD:
-            raise Conflict(
-                "the database is not at the schema of this release",
-                where="DATABASE_URL",
-                remedy="Run `financing migrate` first.",
-            )
+        else:
+            migrate.assert_current(ctx.engine)
         try:
             yield ctx
         finally:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from financing.rules import seals
 from financing.rules.jobs import BY_KIND
 from financing.rules.lifecycles import BORN, LIFECYCLES, SAME
 
@@ -44,6 +45,10 @@ _OWED: Final = ", ".join(
     for step in steps
     for before in step.before
     for job in (*step.jobs, *(("notify",) if step.notices else ()))
+)
+_SEALED: Final = " UNION ALL ".join(
+    f"SELECT '{kind}' AS kind, id, {seals.digest(kind)} AS digest FROM {kind} x"
+    for kind in seals.SEALED
 )
 _LIVE_CLAIM: Final = "('accepted', 'contracted', 'locked', 'drawn')"
 _NO_STATE: Final = f"'{BORN}'"
@@ -153,6 +158,16 @@ INVARIANTS: Final = (
             ON step.kind = a.kind AND step.event = a.event
            AND step.before = coalesce(a.from_state, {_NO_STATE}) AND step.after = a.to_state
          WHERE step.kind IS NULL
+         UNION ALL
+        SELECT s.id, s.kind || ' says other than its chain has sealed'
+          FROM ({_SEALED}) s
+          JOIN (SELECT DISTINCT ON ("case") "case", body FROM audit
+                 WHERE commitment = sha256(salt || body) ORDER BY "case", n DESC) e
+            ON e."case" = s.id
+         WHERE CAST(convert_from(e.body, 'UTF8') AS jsonb) ->> 'row' <> s.digest
+         UNION ALL
+        SELECT id, 'the record was changed after it was received' FROM release
+         WHERE digest <> 'sha-256:' || encode(sha256(raw), 'hex')
     """),
     Invariant("I7", "broken", """
         SELECT "case", 'entry ' || n || ': ' || fault FROM (
@@ -164,13 +179,15 @@ INVARIANTS: Final = (
                 WHEN (said."case", said.n, said.kind, said.event, said."to", said."at")
                      <> (a."case", a.n, a.kind, a.event, a.to_state, a."at")
                      OR said."from" IS DISTINCT FROM from_state
+                    OR coalesce(CAST(login_id AS text), said.actor) <> said.actor
+                    OR (login_id IS NULL AND said.actor ~ '^[0-9a-f]{8}-')
                     THEN 'its columns say other than its body'
                 END AS fault
               FROM audit a
              CROSS JOIN LATERAL jsonb_to_record(  -- a body that was changed may be no JSON
                    CASE WHEN commitment = sha256(salt || body)
                         THEN CAST(convert_from(body, 'UTF8') AS jsonb) ELSE '{}' END) AS said(
-                   kind text, "case" uuid, n int, event text, "from" text, "to" text,
+                   kind text, "case" uuid, n int, actor text, event text, "from" text, "to" text,
                    "at" timestamptz, prev text)
             WINDOW w AS (PARTITION BY a."case" ORDER BY a.n)) chain
          WHERE fault IS NOT NULL

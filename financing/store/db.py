@@ -89,11 +89,30 @@ def open_engine(url: str, *, statement_timeout_s: int = 30, pool: int = 8) -> En
 
 
 @contextmanager
+def reaching() -> Iterator[None]:
+    """Call a database that does not answer by its name.
+
+    Raises:
+        Unreachable: it cannot be reached; says which variable names it.
+    """
+    try:
+        yield
+    except OperationalError as problem:
+        if problem.connection_invalidated or "connection" in str(problem.orig).lower():
+            raise Unreachable(
+                "the database cannot be reached",
+                where="DATABASE_URL",
+                remedy="Start it, or check DATABASE_URL.",
+            ) from problem
+        raise
+
+
+@contextmanager
 def begin(engine: Engine, actor: Actor, settings: Settings, keys: Keys) -> Iterator[Tx]:
     """Open a transaction as the service role; commit at the end, roll back on an exception."""
     depth = _open.set(_open.get() + 1)
     try:
-        with engine.connect() as connection, connection.begin():
+        with reaching(), engine.connect() as connection, connection.begin():
             clock = connection.execute(
                 text("SELECT set_config('role', :role, true), (SELECT now FROM store_mark) AS now"),
                 {"role": SERVICE_ROLE},
@@ -105,14 +124,6 @@ def begin(engine: Engine, actor: Actor, settings: Settings, keys: Keys) -> Itera
                     remedy="Use another database, or unset FINANCING_LIVE.",
                 )
             yield Tx(connection, clock.now or wall_now(), actor, settings, keys)
-    except OperationalError as problem:
-        if problem.connection_invalidated or "connection" in str(problem.orig).lower():
-            raise Unreachable(
-                "the database cannot be reached",
-                where="DATABASE_URL",
-                remedy="Start it, or check DATABASE_URL.",
-            ) from problem
-        raise
     finally:
         _open.reset(depth)
 

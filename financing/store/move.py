@@ -4,9 +4,10 @@
 appends one audit entry per row to that row's chain, and writes the jobs and notices of the step:
 one transaction, a fixed number of statements for any number of rows.
 
-Audit entry: the body is canonical JSON with ids, amounts, and digests only; the commitment is
-SHA-256(salt ‖ body); `prev` is the commitment of the row's entry before, so that erasing a body
-and its salt leaves every chain whole.
+Audit entry: the body is canonical JSON with ids, amounts, and digests only, among them the digest
+of the row as the step left it (`rules/seals.py`); the commitment is SHA-256(salt ‖ body); `prev` is
+the commitment of the row's entry before, so that erasing a body and its salt leaves every chain
+whole.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Table, cast, column, insert, select, tuple_, update
+from sqlalchemy import Row, Table, cast, column, insert, select, text, tuple_, update
 from sqlalchemy import values as rows_of
 
 from financing.errors import Broken, Conflict, NotFound
-from financing.rules import lifecycles
+from financing.rules import lifecycles, seals
 from financing.rules.jobs import BY_KIND
 from financing.store import outbox
 from financing.store.db import Tx
@@ -212,6 +213,7 @@ def _record(
             else ()
         )
     }
+    sealed = _sealed(tx, kind, [row.id for row, _ in rows])
     entries = []
     for (row, state), known in zip(rows, facts, strict=True):
         prev = previous.get((row.id, row.version - 1))
@@ -219,7 +221,7 @@ def _record(
             raise Broken("an audit chain has a gap", where=f"{kind} {row.id}")
         body = canonical.dumps(
             {
-                "v": 1,
+                "v": 2,
                 "kind": kind,
                 "case": str(row.id),
                 "n": row.version,
@@ -229,6 +231,7 @@ def _record(
                 "from": state,
                 "to": row.state,
                 "facts": plain(known),
+                "row": sealed[row.id],
                 "prev": prev.hex() if prev else None,
             }
         )
@@ -269,6 +272,12 @@ def _record(
                 for (row, _), known in zip(rows, facts, strict=True)
             ],
         )
+
+
+def _sealed(tx: Tx, kind: str, ids: Sequence[UUID]) -> dict[UUID, str]:
+    """The digest of each row as it stands now."""
+    query = text(f"SELECT id, {seals.digest(kind)} AS digest FROM {kind} x WHERE id = ANY(:ids)")  # noqa: S608 - of constants
+    return {row.id: row.digest for row in tx.rows(query, {"ids": list(ids)})}
 
 
 def _ring(tx: Tx, kind: str, job_kind: str, rows: Sequence[Row[Any]]) -> None:

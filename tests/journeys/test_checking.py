@@ -18,6 +18,7 @@ from financing.journeys import checking
 from financing.rules.invariants import INVARIANTS
 from financing.settings import Settings
 from financing.store.db import SYSTEM, Tx
+from tests import verifying
 from tests.paying import NOW, OTHER_ACCOUNT, PURCHASER, Part, World, case
 from tests.statements_made import Line, Made
 
@@ -37,15 +38,29 @@ EDITS = [
     ("I5", "UPDATE drawdown SET amount_fen = amount_fen + 1"),
     ("I6", "UPDATE payment SET state = 'matched' WHERE state = 'allocated'"),
     ("I6", "UPDATE loan SET version = version + 1"),
+    ("I6", "UPDATE contract SET amount_fen = amount_fen + 1"),
+    ("I6", "UPDATE release SET raw = 'other'"),
+    ("I6", "UPDATE application SET amount_fen = amount_fen + 1"),
+    ("I6", "UPDATE offer SET rate_bp = '1'"),
+    ("I6", "UPDATE loan SET rate_bp = '1'"),
+    ("I6", "UPDATE claim SET share_bp = share_bp + 1"),
+    ("I6", "UPDATE bank_account SET number_sealed = 'other'"),
+    ("I6", "UPDATE account_consent SET at = at - interval '1 day'"),
+    ("I6", "UPDATE consent SET text_digest = 'other'"),
+    ("I6", "UPDATE drawdown SET \"on\" = \"on\" - 1"),
+    ("I6", "UPDATE payment SET value_on = value_on - 1"),
+    ("I6", "UPDATE ledger SET debit_fen = debit_fen * 2, credit_fen = credit_fen * 2"
+           " WHERE payment_id IN (SELECT id FROM payment WHERE state = 'allocated')"),
     ("I6", "UPDATE audit SET event = 'unpay' WHERE event = 'allocate'"),
     ("I6", "DELETE FROM audit WHERE kind = 'contract' AND (\"case\", n) IN"
            " (SELECT \"case\", max(n) FROM audit GROUP BY \"case\")"),
-    ("I7", "UPDATE audit SET body = convert_to(replace(convert_from(body, 'UTF8'), '\"v\":1',"
-           " '\"v\":2'), 'UTF8') WHERE id = (SELECT min(id) FROM audit)"),
-    ("I7", "UPDATE audit SET body = convert_to(replace(convert_from(body, 'UTF8'), '\"v\":1',"
-           " '\"v\":2'), 'UTF8'), commitment = sha256(salt || convert_to(replace(convert_from(body,"
-           " 'UTF8'), '\"v\":1', '\"v\":2'), 'UTF8')) WHERE kind = 'loan' AND n = 1"),
+    ("I7", "UPDATE audit SET body = convert_to(replace(convert_from(body, 'UTF8'), '\"v\":2',"
+           " '\"v\":3'), 'UTF8') WHERE id = (SELECT min(id) FROM audit)"),
+    ("I7", "UPDATE audit SET body = convert_to(replace(convert_from(body, 'UTF8'), '\"v\":2',"
+           " '\"v\":3'), 'UTF8'), commitment = sha256(salt || convert_to(replace(convert_from(body,"
+           " 'UTF8'), '\"v\":2', '\"v\":3'), 'UTF8')) WHERE kind = 'loan' AND n = 1"),
     ("I7", "DELETE FROM audit WHERE kind = 'loan' AND n = 2"),
+    ("I7", "UPDATE audit SET login_id = gen_random_uuid() WHERE kind = 'loan'"),
     ("I7", "UPDATE audit SET \"at\" = \"at\" - interval '1 day' WHERE event = 'allocate'"),
     ("I7", "UPDATE audit SET event = 'hold' WHERE event = 'draw' AND kind = 'application'"),
     ("I7", "UPDATE audit SET n = -n WHERE kind = 'loan' AND n IN (1, 2);"
@@ -156,16 +171,9 @@ def _live(world: World) -> None:
         )
         link.execute(
             text(
-                "WITH p AS (INSERT INTO packet (id, application_id, contract_version_id, identity,"
-                " manifest, signature, account_digest, issued_at)"
-                " SELECT gen_random_uuid(), id, contract_version_id,"
-                " 'sha-256:' || encode(sha256(id::text::bytea), 'hex'), id::text::bytea, '', '',"
-                " now()"
-                " FROM application RETURNING id, application_id),"
-                " b AS (INSERT INTO blob VALUES ('sha-256:' || encode(sha256('y'::bytea), 'hex'),"
-                " 'y') RETURNING digest),"
-                " q AS (INSERT INTO packet_part SELECT p.id, 1, 'n', 't', b.digest FROM p, b)"
-                " UPDATE application a SET packet_id = p.id FROM p WHERE p.application_id = a.id"
+                "WITH b AS (INSERT INTO blob VALUES ('sha-256:' || encode(sha256('y'::bytea),"
+                " 'hex'), 'y') RETURNING digest)"
+                " INSERT INTO packet_part SELECT p.id, 1, 'n', 't', b.digest FROM packet p, b"
             )
         )
 
@@ -173,6 +181,22 @@ def _live(world: World) -> None:
 def found(ctx: Context, *names: str) -> dict[str, checking.Finding]:
     with ctx.begin() as tx:
         return {each.id: each for each in checking.check(tx, names)}
+
+
+def test_an_edited_fact_of_a_record_is_named(
+    ctx: Context, owner: Engine, set_clock: Callable[[datetime], None]
+) -> None:
+    set_clock(verifying.OPENING)
+    world = verifying.World(ctx, owner, set_clock)
+    (row,) = world.publish(verifying.release(1))
+    world.work()
+    assert all(each.holds for each in found(ctx).values())
+    with owner.begin() as link:
+        link.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        link.exec_driver_sql('UPDATE contract_version SET facts = facts || \'{"number": "X"}\'')
+    assert found(ctx)["I6"].rows == (
+        (str(row.id), "contract says other than its chain has sealed"),
+    )
 
 
 def test_all_invariants_hold_in_a_store_with_a_history(history: tuple[Context, Engine]) -> None:
