@@ -7,17 +7,37 @@ from pathlib import Path
 from sqlalchemy import Engine, inspect, text
 
 from financing.errors import Conflict
+from financing.store.db import reaching
 
 HEAD = "0001"  # newest file in migrations/versions
 LOCK = 0x46494E41
 
 
 def current(engine: Engine) -> str | None:
-    """The revision that the database is at, or None when it is empty."""
-    with engine.connect() as connection:
+    """The revision that the database is at, or None when it is empty.
+
+    Raises:
+        Unreachable: the database does not answer.
+    """
+    with reaching(), engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def assert_current(engine: Engine) -> None:
+    """Refuse to work on a store of the operator's own that another release made.
+
+    Raises:
+        Conflict: it is not at this code's schema.
+        Unreachable: the database does not answer.
+    """
+    if current(engine) != HEAD:
+        raise Conflict(
+            "the database is not at the schema of this release",
+            where="DATABASE_URL",
+            remedy="Run `financing migrate` first.",
+        )
 
 
 def migrate(engine: Engine) -> bool:
