@@ -159,3 +159,68 @@ def _cents(text: str) -> int:
 
 def _decimal(cents: int) -> str:
     return f"{'-' if cents < 0 else ''}{abs(cents) // 100}.{abs(cents) % 100:02}"
+
+
+def told(made: Made, message: str, version: int = 8) -> bytes:
+    """The same lines as an intraday report (052) or a notification (054)."""
+    name, container = {
+        "052": ("BkToCstmrAcctRpt", "Rpt"),
+        "054": ("BkToCstmrDbtCdtNtfctn", "Ntfctn"),
+    }[message]
+    return (
+        camt(made, version=version)
+        .replace(b"BkToCstmrStmt", name.encode())
+        .replace(b"<Stmt>", f"<{container}>".encode())
+        .replace(b"</Stmt>", f"</{container}>".encode())
+        .replace(b"camt.053", f"camt.{message}".encode())
+    )
+
+
+def mt940(*statements: Made, width: int = 27, encoding: str = "utf-8") -> bytes:
+    """The same statements as MT940; texts are structured and cut every `width` characters."""
+    return "".join(_message(each, width) for each in statements).encode(encoding)
+
+
+def _message(made: Made, width: int) -> str:
+    opening = "0" if made.opening in (None, "none") else str(made.opening)
+    total = _cents(opening) + sum(_cents(each.amount) for each in made.lines)
+    closing = made.closing if made.closing is not None else _decimal(total)
+    fields = [":20:M1", f":25:{made.account}"]
+    fields += [f":28C:{made.number}/1"] if made.number else [":28C:0"]
+    if made.opening not in (None, "none"):
+        fields.append(f":60F:{_ending(str(made.opening), made)}")
+    for each in made.lines:
+        fields += [each.raw] if each.raw else [_booking(each), _text(each, width)]
+    if closing != "none":
+        fields.append(f":62F:{_ending(closing, made)}")
+    return "\r\n".join([*fields, "-", ""])
+
+
+def _six(day: str) -> str:
+    return day[2:].replace("-", "")
+
+
+def _ending(signed: str, made: Made) -> str:
+    side = "D" if signed.startswith("-") else "C"
+    amount = signed.lstrip("-").replace(".", ",")
+    return f"{side}{_six(made.on)}{made.currency}{amount}"
+
+
+def _booking(one: Line) -> str:
+    side = "D" if one.amount.startswith("-") else "C"
+    if one.reversal:
+        side = "RD" if side == "C" else "RC"
+    amount = one.amount.lstrip("-").replace(".", ",")
+    days = _six(one.value or one.on) + (_six(one.on)[2:] if one.on else "")
+    return f":61:{days}{side}{amount}NTRFNONREF" + (f"//{one.ref}" if one.ref else "")
+
+
+def _text(one: Line, width: int) -> str:
+    said = one.text.replace("\n", "")
+    cut = [said[n : n + width] for n in range(0, len(said), width)] or [""]
+    parts = "".join(f"?{20 + n}{part}" for n, part in enumerate(cut[:10]))
+    label = f"?20EREF+{one.end_to_end}" if one.end_to_end else ""
+    if label:
+        parts = label + "?21SVWZ+" + "".join(cut)
+    account = f"?31{one.account}" if one.account else ""
+    return f":86:166?00TRANSFER{parts}{account}?32{one.name}"

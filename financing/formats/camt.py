@@ -1,9 +1,10 @@
-"""Statements of ISO 20022: camt.053 in all its versions, streamed.
+"""Statements of ISO 20022: camt.053, camt.052, camt.054 in all their versions, streamed.
 
 Elements are found by their local names, so that every version, a missing namespace, and an
 envelope around the document read alike.
 
-Source: ISO 20022 message definitions camt.053.001.01 to .13 (bank-to-customer statement).
+Source: ISO 20022 message definitions camt.052 (report), camt.053 (statement), camt.054
+(notification), versions .001.01 to .13.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from financing.formats.camt_line import (
     status,
     text,
 )
-from financing.formats.faults import ASK_AGAIN, ASK_DAY, Cut, LineFault
+from financing.formats.faults import ASK_AGAIN, ASK_DAY, Cut, LineFault, looks_like
 from financing.formats.statement import (
     Account,
     Balance,
@@ -44,6 +45,8 @@ from financing.formats.statement import (
     Fault,
     Kind,
     Statement,
+    equation,
+    proof,
 )
 from financing.values.parked import Parked
 
@@ -70,23 +73,19 @@ NEWEST_VERSION: Final = 13  # a later one is read by the same names, and says so
 
 _VERSION: Final = re.compile(r"camt\.05[234]\.001\.([0-9]{2})$")
 _BOOKED: Final = ("OPBD", "PRCD", "CLBD", "ITBD")
-_LOOKS: Final = (
-    (b"PK\x03\x04", "a ZIP archive"),
-    (b"%PDF", "a PDF document"),
-    (b"<!DOCTYPE html", "a page of HTML"),
-    (b"<html", "a page of HTML"),
-    (b"pain.001", "a payment order (pain.001)"),
-)
+_MARKS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 
 def recognise(head: bytes) -> bool:
-    """Whether a file's first bytes look like a message of this family."""
+    """Whether a file is XML; which message it holds, its reader says."""
     plain = head.replace(b"\x00", b"")  # UTF-16
-    return any(name.encode() in plain for name in MESSAGES) or b"xsd:camt.05" in plain
+    for mark in _MARKS:
+        plain = plain.removeprefix(mark)
+    return plain.lstrip().startswith(b"<")
 
 
 def read(stream: BinaryIO, source: str) -> Iterator[Event]:
-    """Read a camt.053 file: the lines of each statement as they come, then the statement itself.
+    """Read a camt file: the lines of each statement as they come, then the statement itself.
 
     A statement that breaks off ends with a `Statement` whose fault says so; the complete ones
     before it stand.
@@ -181,8 +180,6 @@ class _Reading:
             if _has_doctype(element):
                 raise _doctype()
             self.message = MESSAGES.get(name.removesuffix("V01"))
-            if self.message is not None and self.message.kind != "books":
-                raise _books_nothing(self.message)
             if self.message is not None:
                 self.format, self.marks = _version(element, self.message)
         elif name == self.message.container and self.running is None:
@@ -213,7 +210,7 @@ class _Reading:
         if self.count:
             place = f"after statement {self.count}"
             return Parked("statement", self.source, place, "", str(cut), cut.remedy)
-        if cut.reason in ("NOT-WELL-FORMED", "TRUNCATED") and not recognise(head):
+        if cut.reason in ("NOT-WELL-FORMED", "TRUNCATED") and not _names_a_message(head):
             raise self._refusal(_not_a_statement(None, head))
         raise self._refusal(cut)
 
@@ -233,7 +230,7 @@ class _Reading:
         check_depth(element, place)
         counted = 0
         try:
-            word = status(element, place)
+            word = status(element, place, run.message.kind)
             if not run.currency:
                 amount = child(element, "Amt")
                 run.currency = amount.get("Ccy", "") if amount is not None else ""
@@ -286,12 +283,14 @@ class _Reading:
             statement_id = text(element, "Id") or ""
             created_at = instant(text(element, "CreDtTm"))
             balances, is_unsigned = _balances(element, run.currency, run.place)
-            opening, closing = _ends(balances, is_page=_is_page(element))
-            number = _number(element, closing)
             marks += ["BALANCE-SIGN-MISSING"] if is_unsigned else []
-            if opening is not None and closing is not None:
-                holds = opening.fen + run.sum_fen == closing.fen
-            run.fault = run.fault or _verdict(run, opening, closing)
+            if run.message.kind == "books":  # what only announces proves nothing
+                opening, closing = _ends(balances, is_page=_is_page(element))
+                number = _number(element, closing)
+                if run.fault is None:  # else nobody knows the sum
+                    run.fault = _verdict(run, opening, closing)
+                    holds = proof(opening, run.sum_fen, closing)
+                marks += ["UNPROVEN"] if holds is None else []
         except (LineFault, Cut) as fault:
             run.fault = run.fault or Fault(str(fault), fault.value, fault.remedy)
         return Statement(
@@ -310,7 +309,7 @@ class _Reading:
             sum_fen=run.sum_fen,
             holds=holds,
             fault=run.fault,
-            marks=tuple(marks if holds is not None else [*marks, "UNPROVEN"]),
+            marks=tuple(marks),
         )
 
 
@@ -377,21 +376,18 @@ def _doctype() -> Cut:
     return Cut("DOCTYPE", "the file declares a document type, behind which entities may hide")
 
 
-def _books_nothing(message: Message) -> Cut:
-    what = "an intraday report" if message.kind == "intraday" else "a notification"
-    return Cut(
-        "NOT-A-STATEMENT",
-        f"{message.name} is {what} and books nothing",
-        "Send the booked statement, camt.053.",
-    )
-
-
 def _not_a_statement(message: Message | None, head: bytes, root: str = "") -> Cut:
     if message is not None:
         return Cut("NOT-A-STATEMENT", f"{message.name} without a statement in it", ASK_AGAIN)
-    looks = next((name for sign, name in _LOOKS if sign in head), "")
-    looks = looks or (f"XML of another kind, <{root}>" if root else "something else")
-    return Cut("NOT-A-STATEMENT", f"the file looks like {looks}", "Send a camt.053 file.")
+    looks = looks_like(head) or (f"XML of another kind, <{root}>" if root else "something else")
+    return Cut(
+        "NOT-A-STATEMENT", f"the file looks like {looks}", "Send camt.052, camt.053, or camt.054."
+    )
+
+
+def _names_a_message(head: bytes) -> bool:
+    plain = head.replace(b"\x00", b"")  # UTF-16
+    return any(name.encode() in plain for name in MESSAGES) or b"xsd:camt.05" in plain
 
 
 # ── Header and balances ──────────────────────────────────────────────────────────────────────
@@ -491,15 +487,7 @@ def _verdict(run: _Running, opening: Balance | None, closing: Balance | None) ->
             told,
             "Ask the bank for the whole statement.",
         )
-    if opening is None or closing is None or opening.fen + run.sum_fen == closing.fen:
-        return None
-    missing = closing.fen - opening.fen - run.sum_fen
-    return Fault(
-        f"BALANCE-BROKEN: opening {opening.fen} and lines {run.sum_fen} do not make closing"
-        f" {closing.fen}; the difference is {missing} minor units",
-        str(missing),
-        ASK_AGAIN,
-    )
+    return equation(opening, run.sum_fen, closing)
 
 
 def _number(element: Element, closing: Balance | None) -> str | None:

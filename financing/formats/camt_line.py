@@ -16,7 +16,7 @@ from lxml import etree
 
 from financing.errors import Invalid
 from financing.formats.faults import ASK_AGAIN, ASK_DAY, Cut, LineFault
-from financing.formats.statement import Detail, Status
+from financing.formats.statement import Detail, Kind, Status
 from financing.values.money import MOST_MINOR, minor_digits
 from financing.values.times import civil, parse_instant
 
@@ -133,9 +133,13 @@ def entry_amount(element: Element, account_currency: str, place: str) -> int:
     return units if side == "CRDT" else -units
 
 
-def status(element: Element, place: str) -> Status:
-    """Booked, pending, or information; up to .06 a text, from .07 on a code of its own."""
-    word = first(element, ("Sts", "Cd"), ("Sts", "Prtry"), ("Sts",)) or "BOOK"
+def status(element: Element, place: str, kind: Kind) -> Status:
+    """Booked, pending, or information; up to .06 a text, from .07 on a code of its own.
+
+    Where there is none, a statement means booked, and an intraday report pending.
+    """
+    silent = "PDNG" if kind == "intraday" else "BOOK"
+    word = first(element, ("Sts", "Cd"), ("Sts", "Prtry"), ("Sts",)) or silent
     if word == "BOOK":
         return "booked"
     if word == "PDNG":

@@ -6,9 +6,10 @@ import gzip
 import zlib
 from typing import BinaryIO, Final, Literal, cast
 
+from financing.formats import readers
+
 Kind = Literal["records", "statement", "ignored"]
 
-LOOK: Final = 4096
 _BLANK: Final = b" \t\r\n"
 _GZIP: Final = b"\x1f\x8b"
 _UTF8_MARK: Final = b"\xef\xbb\xbf"
@@ -17,20 +18,19 @@ _UTF8_MARK: Final = b"\xef\xbb\xbf"
 def recognise(stream: BinaryIO) -> Kind:
     """Say what a seekable file holds; it is left at its beginning.
 
-    `records` is JSON (also JSON Lines, also compressed), `statement` is XML; whether either is
-    good is for its reader to say. Everything else is `ignored`: a README beside the data.
+    `records` is JSON (also JSON Lines, also compressed), `statement` is what a row of the table of
+    readers takes; whether either is good is for its reader to say. Everything else is `ignored`: a
+    README beside the data.
     """
     try:
-        head = plain(stream).read(LOOK)
+        head = plain(stream).read(readers.LOOK)
     except (OSError, EOFError, zlib.error):
         head = b"{"  # broken compression: the reader of records says where
     stream.seek(0)
     first = head.removeprefix(_UTF8_MARK).lstrip(_BLANK)[:1]
     if first in (b"{", b"["):
         return "records"
-    if first == b"<" or head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return "statement"
-    return "ignored"
+    return "statement" if readers.known(head) else "ignored"
 
 
 def plain(stream: BinaryIO) -> BinaryIO:

@@ -7,6 +7,7 @@ after the reader knows the format.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final, Literal
 
+from financing.formats.faults import ASK_AGAIN
 from financing.values.parked import Parked
 from financing.values.text import search_text
 
@@ -154,8 +156,54 @@ class Statement:
     fault: Fault | None
     marks: tuple[str, ...]
 
+    @property
+    def family(self) -> str:
+        """Formats of one family write the same references, so that their lines have equal keys."""
+        if self.format.startswith("mt94"):
+            return "mt940"
+        return "camt" if self.format.startswith("camt") else self.format
+
 
 Event = Entry | Parked | Statement  # what readers yield
+
+
+def proof(opening: Balance | None, sum_fen: int, closing: Balance | None) -> bool | None:
+    """Whether opening and lines make the closing balance; None where a balance is missing."""
+    if opening is None or closing is None:
+        return None
+    return opening.fen + sum_fen == closing.fen
+
+
+def equation(opening: Balance | None, sum_fen: int, closing: Balance | None) -> Fault | None:
+    """Why opening and lines do not make the closing balance; None if they do, or nobody can tell.
+
+    Args:
+        sum_fen: all booked lines whose amount could be read, parked ones included.
+    """
+    if opening is None or closing is None or proof(opening, sum_fen, closing):
+        return None
+    missing = closing.fen - opening.fen - sum_fen
+    return Fault(
+        f"BALANCE-BROKEN: opening {opening.fen} and lines {sum_fen} do not make closing"
+        f" {closing.fen}; the difference is {missing} minor units",
+        str(missing),
+        ASK_AGAIN,
+    )
+
+
+def tail(entry: Entry, looked_in: str) -> str:
+    """What tells a line from another of its day and amount: the bank's own reference, else what
+    the parties wrote. Never what a second sending may write differently.
+
+    Args:
+        looked_in: the line's remittance as `searched` gives it.
+    """
+    if entry.bank_ref is not None:
+        return f"ref:{entry.bank_ref}"
+    first = entry.details[0]
+    account = first.counterparty_account or ""
+    said = [str(entry.value_on or ""), first.end_to_end or "", account, looked_in]
+    return "txt:" + hashlib.sha256("\x1f".join(said).encode()).hexdigest()
 
 
 def remittance(detail: Detail) -> tuple[str, ...]:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
@@ -15,7 +14,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import text
 
 from financing.errors import Broken
-from financing.formats.statement import Detail, Entry, remittance, searched
+from financing.formats.statement import Entry, remittance, searched, tail
 from financing.store import sealing
 from financing.store.db import Tx
 from financing.values.ids import new_id
@@ -45,7 +44,7 @@ STAGED: Final = {
 STAGE: Final = text(
     "CREATE TEMPORARY TABLE IF NOT EXISTS stage ("
     + ", ".join(f"{name} {kind}" for name, kind in STAGED.items())
-    + ", key bytea, entry_id uuid, is_new bool, is_fresh bool) ON COMMIT DROP"
+    + ", key bytea, entry_id uuid, is_new bool, is_fresh bool, is_renamed bool) ON COMMIT DROP"
 )
 COPY: Final = f"COPY stage ({', '.join(STAGED)}) FROM STDIN (FORMAT BINARY)"
 
@@ -68,7 +67,7 @@ def staged(tx: Tx, statement_id: UUID, event: Entry) -> tuple[Any, ...]:
         event.reversal,
         event.status,
         event.bank_ref,
-        _tail(event, first, looked_in),
+        tail(event, looked_in),
         first.end_to_end if len(event.details) == 1 else None,
         name,
         name_key(name) if name else None,
@@ -77,16 +76,6 @@ def staged(tx: Tx, statement_id: UUID, event: Entry) -> tuple[Any, ...]:
         Jsonb(_details(event)),
         sealing.seal(tx.keys, "entry_source", "raw", statement_id, event.raw),
     )
-
-
-def _tail(event: Entry, first: Detail, looked_in: str) -> str:
-    """What tells this line from another of the same day and amount: the bank's own reference,
-    else what the parties wrote. Never what a second sending may write differently."""
-    if event.bank_ref is not None:
-        return f"ref:{event.bank_ref}"
-    account = first.counterparty_account or ""
-    said = [str(event.value_on or ""), first.end_to_end or "", account, looked_in]
-    return "txt:" + hashlib.sha256("\x1f".join(said).encode()).hexdigest()
 
 
 def _details(event: Entry) -> dict[str, Any]:

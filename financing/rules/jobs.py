@@ -36,7 +36,7 @@ JOBS = (
         "tell:{id}:{version}",
         "financing.journeys.telling:tell_due",
     ),
-    Job("match", "local", False, "match:{id}", "financing.journeys.matching:match_due"),
+    Job("match", "local", False, "match:{id}:{version}", "financing.journeys.matching:match_due"),
     Job(
         "notify",
         "local",

@@ -182,6 +182,7 @@ PAYMENT = (
     Step("match", ("unmatched", "exception"), "matched"),
     Step("divert", ("unmatched", "exception"), "diverted", (), ("DIVERTED",)),
     Step("doubt", ("unmatched",), "exception", (), ("EXCEPTION",)),
+    Step("itemise", ("unmatched", "exception"), "unmatched", ("match",)),  # its details came later
     Step("allocate", ("matched",), "allocated", (), ("PAID",)),
     Step(
         "reverse",
