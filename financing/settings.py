@@ -52,6 +52,30 @@ def _choice(
     return value
 
 
+def _database_url(given: str) -> str | None:
+    """The address with the driver that this project brings, however its scheme was written."""
+    if not given:
+        return None
+    scheme, found, rest = given.partition("://")
+    if not found or scheme not in ("postgres", "postgresql", "postgresql+psycopg"):
+        raise Invalid(
+            "DATABASE_URL is no address of a PostgreSQL server",
+            where="DATABASE_URL",
+            remedy="Give postgresql://user:password@host:port/database.",
+        )
+    return f"postgresql+psycopg://{rest}"
+
+
+def _redis_url(given: str) -> str | None:
+    if given and not given.startswith(("redis://", "rediss://", "unix://")):
+        raise Invalid(
+            "REDIS_URL is no address of a Redis server",
+            where="REDIS_URL",
+            remedy="Give redis://host:port/0.",
+        )
+    return given or None
+
+
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings.
 
@@ -76,8 +100,8 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     data = Path(environment.get("FINANCING_DATA", "var")).absolute()
     keys = environment.get("FINANCING_KEYS")
     return Settings(
-        database_url=environment.get("DATABASE_URL") or None,
-        redis_url=environment.get("REDIS_URL") or None,
+        database_url=_database_url(environment.get("DATABASE_URL", "")),
+        redis_url=_redis_url(environment.get("REDIS_URL", "")),
         data=data,
         profile=_choice(environment, "FINANCING_PROFILE", PROFILES, "zhengzhou"),
         url=url,

@@ -214,6 +214,7 @@ def _told(
             named |= {"last4": account.last4, "account_bank": both(account.bank_name)}
         if entry.case in of_payment:
             named |= _of_payment(of_payment[entry.case], both)
+            named |= _split(facts, contract.currency, both(contract.supplier))
         named |= _of_facts(facts, contract.currency)
         told.setdefault(contract.id, []).append(Told(entry.at, event, named))
     for row in tx.rows(_TELLINGS, ids):
@@ -270,6 +271,24 @@ def _of_payment(row: Row[Any], both: Any) -> dict[str, Any]:
         "payer": both(row.payer),
         "on": str(row.value_on),
         "outcome": words.both(f"story.outcome.{row.outcome}"),
+    }
+
+
+def _split(facts: Mapping[str, Any], currency: str, supplier: Both) -> dict[str, Any]:
+    """What of a payment repaid loans, and what is left for the supplier."""
+    loans = facts.get("loans")
+    if not loans:
+        return {"split": {"zh": "", "en": ""}}
+    repaid = sum(fen for parts in loans.values() for name, fen in parts.items() if name != "rest")
+    named = {
+        "repaid": show_money(repaid, currency),
+        "rest": show_money(facts["amount_fen"] - repaid, currency),
+    }
+    return {
+        "split": {
+            lang: words.t("story.split", lang, supplier=supplier[lang], **named)
+            for lang in words.LANGUAGES
+        }
     }
 
 

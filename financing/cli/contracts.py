@@ -8,6 +8,7 @@ import click
 from sqlalchemy import select
 
 from financing.cli import shared
+from financing.errors import NotFound
 from financing.journeys import banks, verification
 from financing.store.db import Tx
 from financing.store.tables import bank, check_result, contract, organisation
@@ -22,6 +23,12 @@ def contracts(why: str | None, as_json: bool, lang: str) -> None:
     """List contracts, whether each may be financed, and the sentence why not."""
     with shared.opened() as ctx, ctx.begin() as tx:
         found = _rows(tx, why)
+        if why and not found:
+            raise NotFound(
+                "no such contract",
+                where=why,
+                remedy="Give an id or a number from `financing contracts`.",
+            )
         if as_json:
             shared.emit({"contracts": found})
             return

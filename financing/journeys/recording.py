@@ -248,27 +248,24 @@ def _bear(tx: Tx, cases: Sequence[_Case], parties: dict[PartyKey, UUID]) -> None
         first = case.steps.pop(0)
         by_event["record_signed" if first.facts.signed_on else "record_award"].append((case, first))
     for event, items in by_event.items():
-        rows = create_many(
-            tx,
-            "contract",
-            event,
-            [
-                {
-                    "id": new_id(),
-                    "profile": tx.settings.profile,
-                    "publisher": step.facts.publisher,
-                    "ocid": step.facts.ocid,
-                    "current_version_id": new_id(),
-                    "record_version": 1,
-                    "held_fen": 0,
-                    "open_fen": 0,
-                    "created_at": tx.now,
-                    **_columns(step.facts, parties),
-                }
-                for _, step in items
-            ],
-            facts=[_audited(step) for _, step in items],
-        )
+        born = [
+            {
+                "id": new_id(),
+                "profile": tx.settings.profile,
+                "publisher": step.facts.publisher,
+                "ocid": step.facts.ocid,
+                "current_version_id": new_id(),
+                "record_version": 1,
+                "held_fen": 0,
+                "open_fen": 0,
+                "created_at": tx.now,
+                **_columns(step.facts, parties),
+            }
+            for _, step in items
+        ]
+        steps = [step for _, step in items]
+        _write_versions(tx, [(values["id"], values) for values in born], steps)
+        rows = create_many(tx, "contract", event, born, facts=[_audited(step) for step in steps])
         _written(tx, [(case, row, step) for (case, step), row in zip(items, rows, strict=True)])
 
 
@@ -281,21 +278,18 @@ def _amend(tx: Tx, cases: Sequence[_Case], parties: dict[PartyKey, UUID]) -> Non
             by_event[_event(case.row, step.facts)].append((case, case.row, step))
     stale: list[UUID] = []
     for event, items in by_event.items():
-        rows = move_many(
-            tx,
-            "contract",
-            event,
-            [row.id for _, row, _ in items],
-            values=[
-                {
-                    **_columns(step.facts, parties, row),
-                    "current_version_id": new_id(),
-                    "record_version": row.record_version + 1,
-                }
-                for _, row, step in items
-            ],
-            facts=[_audited(step) for _, _, step in items],
-        )
+        known, steps = [row.id for _, row, _ in items], [step for _, _, step in items]
+        amended = [
+            {
+                **_columns(step.facts, parties, row),
+                "current_version_id": new_id(),
+                "record_version": row.record_version + 1,
+            }
+            for _, row, step in items
+        ]
+        _write_versions(tx, list(zip(known, amended, strict=True)), steps)
+        facts = [_audited(step) for step in steps]
+        rows = move_many(tx, "contract", event, known, values=amended, facts=facts)
         stale += [
             row.id
             for _, row, step in items
@@ -335,24 +329,30 @@ def _digest(facts: ContractFacts) -> str:
     return canonical.digest_of(contract_facts.to_json(facts))
 
 
-def _written(tx: Tx, items: Sequence[tuple[_Case, Row[Any], Step]]) -> None:
-    """The version itself, once its contract has moved."""
+def _write_versions(
+    tx: Tx, contracts: Sequence[tuple[UUID, dict[str, Any]]], steps: Sequence[Step]
+) -> None:
+    """The versions themselves: before the contract moves, so that its entry seals their facts."""
     tx.db.execute(
         insert(contract_version),
         [
             {
-                "id": row.current_version_id,
-                "contract_id": row.id,
-                "n": row.record_version,
+                "id": values["current_version_id"],
+                "contract_id": contract_id,
+                "n": values["record_version"],
                 "release_id": step.release_id,
                 "released_at": step.facts.released_at,
                 "digest": _digest(step.facts),
                 "facts": contract_facts.to_json(step.facts),
                 "created_at": tx.now,
             }
-            for _, row, step in items
+            for (contract_id, values), step in zip(contracts, steps, strict=True)
         ],
     )
+
+
+def _written(tx: Tx, items: Sequence[tuple[_Case, Row[Any], Step]]) -> None:
+    """What hangs on a contract that has moved: the parts of its price."""
     write_parts(tx, [(row.id, step.facts) for _, row, step in items])
     for case, row, step in items:
         case.row, case.current = row, step.facts

@@ -37,6 +37,8 @@ SUBJECTS = {
     "contract": text("SELECT id AS contract_id FROM contract WHERE id = ANY(:ids)"),
     "confirmation": text("SELECT contract_id FROM confirmation WHERE id = ANY(:ids)"),
     "account_version": text("SELECT contract_id FROM account_version WHERE id = ANY(:ids)"),
+    "claim": text("SELECT contract_id FROM claim WHERE id = ANY(:ids)"),
+    "payment": text("SELECT contract_id FROM payment WHERE id = ANY(:ids) AND contract_id IS NOT NULL"),
 }
 
 

@@ -152,10 +152,10 @@ OFFER = (
 )
 
 CLAIM = (
-    Step("hold", (BORN,), "held"),
-    Step("reduce", ("held",), SAME),
-    Step("release", ("held",), "released"),
-    Step("discharge", ("held",), "discharged"),
+    Step("hold", (BORN,), "held", ("verify",)),
+    Step("reduce", ("held",), SAME, ("verify",)),
+    Step("release", ("held",), "released", ("verify",)),
+    Step("discharge", ("held",), "discharged", ("verify",)),
 )
 
 LOAN = (
@@ -180,18 +180,18 @@ LOAN = (
 PAYMENT = (
     Step("book", (BORN,), "unmatched", ("match",)),
     Step("match", ("unmatched", "exception"), "matched"),
-    Step("divert", ("unmatched", "exception"), "diverted", (), ("DIVERTED",)),
+    Step("divert", ("unmatched", "exception"), "diverted", ("verify",), ("DIVERTED",)),
     Step("doubt", ("unmatched",), "exception", (), ("EXCEPTION",)),
     Step("itemise", ("unmatched", "exception"), "unmatched", ("match",)),  # its details came later
-    Step("allocate", ("matched",), "allocated", (), ("PAID",)),
+    Step("allocate", ("matched",), "allocated", ("verify",), ("PAID",)),
     Step(
         "reverse",
         ("unmatched", "exception", "matched", "allocated", "diverted"),
         "reversed",
-        (),
+        ("verify",),
         ("RETURNED-PAYMENT",),
     ),
-    Step("make_good", ("diverted",), "resolved"),
+    Step("make_good", ("diverted",), "resolved", ("verify",)),
 )
 
 LIFECYCLES: dict[str, tuple[Step, ...]] = {

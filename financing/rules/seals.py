@@ -41,8 +41,10 @@ SEALED: Final = {
         "locked_by",
         "(SELECT jsonb_build_array(b.holder, b.cnaps, encode(b.number_sealed, 'hex'))"
         "   FROM bank_account b WHERE b.id = x.account_id)",
-        "(SELECT jsonb_agg(jsonb_build_array(c.role, c.digest, c.login_id, c.at) ORDER BY c.id)"
-        "   FROM account_consent c WHERE c.account_version_id = x.id)",
+        # The supplier's consent follows its proposal.
+        "CASE WHEN x.state <> 'proposed' THEN"
+        " (SELECT jsonb_agg(jsonb_build_array(c.role, c.digest, c.login_id, c.at) ORDER BY c.id)"
+        "    FROM account_consent c WHERE c.account_version_id = x.id) END",
     ),
     "application": (
         "contract_id",

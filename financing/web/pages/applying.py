@@ -182,6 +182,7 @@ def follow_page(tx: Tx, _ask: Ask, application_id: UUID) -> Page:
     offers = columns(tx, together)
     subjects = [each.id for each in together] + ([loan.id] if loan else [])
     due = cases.answer_by(tx, row)
+    payments = contracts.payments(tx, row.contract_id)
     return Page(
         "supplier/follow.html",
         {
@@ -200,7 +201,8 @@ def follow_page(tx: Tx, _ask: Ask, application_id: UUID) -> Page:
             "drawdowns": cases.drawdowns(tx, loan.id) if loan else (),
             "account": contracts.account(tx, row.contract_id),
             "milestones": contracts.milestones(tx, row.contract_id),
-            "payments": contracts.payments(tx, row.contract_id),
+            "payments": payments,
+            "repaid": cases.repaid(tx, [each.id for each in payments]),
             "consent": cases.consent_of(tx, row.consent_id),
             "events": cases.events(tx, subjects),
         },

@@ -51,6 +51,7 @@ def cases_page(tx: Tx, _ask: Ask) -> Page:
         "bank/cases.html",
         {
             "groups": {name: found for name, found in groups.items() if found},
+            "diverted": cases.diverted(tx, [row.contract_id for row, _ in rows]),
             "waiting": len(groups["answer"]),
             "late": sum(1 for due in waiting if due.on < tx.today),
             "first": min((due.on for due in waiting), default=None),
@@ -81,6 +82,7 @@ def case_page(tx: Tx, _ask: Ask, application_id: UUID) -> Page:
             "account": contracts.account(tx, row.contract_id),
             "milestones": contracts.milestones(tx, row.contract_id),
             "loan": loan,
+            "payments": contracts.payments(tx, row.contract_id) if loan else (),
             "drawdowns": cases.drawdowns(tx, loan.id) if loan else (),
             "events": cases.events(tx, [row.id] + ([loan.id] if loan else [])),
         },
