@@ -33,6 +33,7 @@ VERBS = (
     Verb("serve", "Everybody", "financing.cli.serve:serve", "Everything until interrupted."),
     Verb("contracts", "Everybody", "financing.cli.contracts:contracts", "What may be financed."),
     Verb("verify", "Everybody", "financing.cli.verify:verify", "Check a packet, offline."),
+    Verb("statement", "Operator", "financing.cli.statement:statement", "What it would book."),
     Verb("import", "Operator", "financing.cli.intake:import_files", "Read records, statements."),
     Verb("parked", "Operator", "financing.cli.intake:parked", "What could not be used; replay."),
     Verb("migrate", "Operator", "financing.cli.processes:migrate", "Bring the schema up to date."),
