@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 
 from financing.errors import NotFound
+from financing.reads.listing import Piece, Window, newest_first
 from financing.rules.calendar import Due, add_working_days
 from financing.store import holidays
 from financing.store.db import Tx
@@ -21,11 +22,13 @@ from financing.store.tables import (
     consent,
     contract,
     drawdown,
+    ledger,
     loan,
     offer,
     organisation,
     packet,
     packet_part,
+    payment,
 )
 from financing.store.visible import own
 from financing.values.times import civil
@@ -46,6 +49,7 @@ CASE = (
         supplier.c.size.label("supplier_size"),
         purchaser.c.name.label("purchaser_name"),
         lender.c.name.label("bank_name"),
+        bank.c.code.label("bank_code"),
         bank.c.answer_days,
         bank.c.stopped_at,
     )
@@ -66,6 +70,14 @@ def listed(tx: Tx) -> Sequence[Row[Any]]:
         .order_by(application.c.created_at.desc(), application.c.id)
         .limit(MOST)
     )
+
+
+def piece(tx: Tx, window: Window, state: str | None) -> Piece:
+    """The cases that the actor may see, or those of one state."""
+    query = CASE.where(own(tx.actor, "application"))
+    if state is not None:
+        query = query.where(application.c.state == state)
+    return newest_first(tx, query, application.c.created_at, application.c.id, window)
 
 
 def one(tx: Tx, application_id: UUID) -> Row[Any]:
@@ -138,6 +150,33 @@ def loan_of(tx: Tx, application_id: UUID) -> Row[Any] | None:
 def drawdowns(tx: Tx, loan_id: UUID) -> Sequence[Row[Any]]:
     """What was paid out on a loan, in order."""
     return tx.rows(select(drawdown).where(drawdown.c.loan_id == loan_id).order_by(drawdown.c.on))
+
+
+def diverted(tx: Tx, contract_ids: Sequence[UUID]) -> set[UUID]:
+    """Those of the contracts of which a payment went to another account."""
+    found = select(payment.c.contract_id).where(
+        payment.c.contract_id.in_(list(contract_ids)), payment.c.state == "diverted"
+    )
+    return set(tx.db.execute(found).scalars())
+
+
+def repaid(tx: Tx, payment_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """How much of each payment repaid loans, in minor units; the rest is the supplier's."""
+    return {
+        row.payment_id: row.fen
+        for row in tx.rows(
+            select(
+                ledger.c.payment_id, func.sum(ledger.c.debit_fen - ledger.c.credit_fen).label("fen")
+            )
+            .where(
+                ledger.c.book == "loan",
+                ledger.c.event == "repaid",
+                ledger.c.account == "CLEARING",
+                ledger.c.payment_id.in_(list(payment_ids)),
+            )
+            .group_by(ledger.c.payment_id)
+        )
+    }
 
 
 def consent_of(tx: Tx, consent_id: UUID | None) -> Row[Any] | None:

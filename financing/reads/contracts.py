@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Row, case, func, or_, select
 
 from financing.errors import NotFound
+from financing.reads.listing import Piece, Window, newest_first
 from financing.store.db import Tx
 from financing.store.tables import (
     account_version,
@@ -32,6 +33,18 @@ ENDED = ("refused", "declined", "expired", "withdrawn", "stale", "failed", "clos
 MOST = 200
 
 supplier, purchaser = organisation.alias("supplier"), organisation.alias("purchaser")
+
+NAMED = (
+    select(
+        contract,
+        purchaser.c.name.label("purchaser_name"),
+        supplier.c.name.label("supplier_name"),
+        supplier.c.identifier.label("supplier_identifier"),
+        supplier.c.size.label("supplier_size"),
+    )
+    .join(purchaser, purchaser.c.id == contract.c.purchaser_id)
+    .join(supplier, supplier.c.id == contract.c.supplier_id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +87,12 @@ def mine(tx: Tx) -> list[Mine]:
         Mine(row, _group(row, live[row.id]), most.get(row.id, 0), tuple(live[row.id]))
         for row in rows
     ]
+
+
+def piece(tx: Tx, window: Window) -> Piece:
+    """The contracts that the actor may see, with the names of their parties."""
+    query = NAMED.where(own(tx.actor, "contract"))
+    return newest_first(tx, query, contract.c.created_at, contract.c.id, window)
 
 
 def _group(row: Row[Any], cases: Sequence[Row[Any]]) -> str:
@@ -148,18 +167,7 @@ def named(tx: Tx, contract_id: UUID) -> Row[Any]:
     Raises:
         NotFound: absent, or not the actor's.
     """
-    row = tx.one(
-        select(
-            contract,
-            purchaser.c.name.label("purchaser_name"),
-            supplier.c.name.label("supplier_name"),
-            supplier.c.identifier.label("supplier_identifier"),
-            supplier.c.size.label("supplier_size"),
-        )
-        .join(purchaser, purchaser.c.id == contract.c.purchaser_id)
-        .join(supplier, supplier.c.id == contract.c.supplier_id)
-        .where(contract.c.id == contract_id, own(tx.actor, "contract"))
-    )
+    row = tx.one(NAMED.where(contract.c.id == contract_id, own(tx.actor, "contract")))
     if row is None:
         raise NotFound("no such contract", where="contract")
     return row

@@ -7,27 +7,33 @@ from typing import Any
 
 from sqlalchemy import Row, func, select, update
 
+from financing.reads.listing import Piece, Window, newest_first
 from financing.store.db import Tx
 from financing.store.tables import contract, notice
 from financing.store.visible import own
 
 MOST = 100
+NAMED = select(
+    notice,
+    contract.c.title,
+    contract.c.number,
+    contract.c.id.label("of_contract"),
+).outerjoin(contract, contract.c.id == notice.c.contract_id)
 
 
 def notices(tx: Tx) -> Sequence[Row[Any]]:
     """The newest notices of the actor's organisation, unread ones first."""
     return tx.rows(
-        select(
-            notice,
-            contract.c.title,
-            contract.c.number,
-            contract.c.id.label("of_contract"),
-        )
-        .outerjoin(contract, contract.c.id == notice.c.contract_id)
-        .where(own(tx.actor, "notice"))
+        NAMED.where(own(tx.actor, "notice"))
         .order_by(notice.c.opened_at.is_not(None), notice.c.at.desc(), notice.c.id.desc())
         .limit(MOST)
     )
+
+
+def piece(tx: Tx, window: Window) -> Piece:
+    """The notices of the actor's organisation."""
+    query = NAMED.where(own(tx.actor, "notice"))
+    return newest_first(tx, query, notice.c.at, notice.c.id, window)
 
 
 def unread(tx: Tx) -> int:

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Row, exists, select
 
 from financing.errors import NotFound
+from financing.reads.listing import Piece, Window, newest_first
 from financing.store.db import Tx
 from financing.store.tables import (
     account_version,
@@ -46,6 +47,12 @@ def confirmations(tx: Tx) -> Sequence[Row[Any]]:
         )
         .limit(MOST)
     )
+
+
+def piece(tx: Tx, window: Window) -> Piece:
+    """Every question about a contract that the actor may see."""
+    query = NAMED.where(own(tx.actor, "contract"))
+    return newest_first(tx, query, confirmation.c.asked_at, confirmation.c.id, window)
 
 
 def one(tx: Tx, confirmation_id: UUID) -> Row[Any]:

@@ -142,6 +142,38 @@ form_key = Table(
     _at("at", null=False),
 )
 
+machine = Table(
+    "machine",
+    metadata,
+    Column("login_id", Uuid, ForeignKey("login.id"), primary_key=True),
+    Column("secret_digest", LargeBinary, nullable=False),  # SHA-256 of the secret's 32 bytes
+    Column("scopes", ARRAY(Text), nullable=False),  # names of rules/permissions.py
+    _at("created_at", null=False),
+    _at("retired_at"),
+)
+
+machine_token = Table(
+    "machine_token",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("login_id", Uuid, ForeignKey("machine.login_id"), nullable=False, index=True),
+    Column("scopes", ARRAY(Text), nullable=False),
+    _at("ends_at", null=False),
+)
+
+# The answer to a request that had an effect, for whoever sends it again.
+machine_answer = Table(
+    "machine_answer",
+    metadata,
+    Column("login_id", Uuid, ForeignKey("machine.login_id"), primary_key=True),
+    Column("key", Text, primary_key=True),
+    _text("request_digest"),  # of method, address, and body
+    Column("status", SmallInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    _at("at", null=False),
+    Index(None, "at"),
+)
+
 # ── Procurement ──────────────────────────────────────────────────────────────────────────────
 
 import_file = Table(

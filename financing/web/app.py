@@ -34,11 +34,14 @@ from financing.store.db import Actor, Tx
 from financing.store.tables import form_key
 from financing.values.times import wall_now
 from financing.web import problems, render, session
-from financing.web.api import health, webhooks
+from financing.web.api import answering, health, oauth, page, rate, webhooks
+from financing.web.api.openapi import OPERATIONS
 from financing.web.pages import applying, bank, bureau, everybody, operator, purchaser, supplier
 from financing.web.routes import Answer, Ask, File, Page, Route, See, faults_of, rows_of
 
-ROWS = rows_of(everybody, supplier, applying, bank, purchaser, bureau, operator, health, webhooks)
+ROWS = rows_of(
+    everybody, supplier, applying, bank, purchaser, bureau, operator, page, health, webhooks, oauth
+)
 
 MOST_FORM_BYTES = 64 * 1024
 MOST_BODY_BYTES = 1 << 20
@@ -79,6 +82,15 @@ def create_app(ctx: Context) -> Flask:
             endpoint=row.name,
             view_func=partial(_answer, ctx, row),
             methods=[row.method],
+        )
+    take = rate.bucket(ctx.settings.redis_url)
+    for operation in OPERATIONS:
+        app.add_url_rule(
+            operation.rule,
+            endpoint=operation.name,
+            view_func=partial(answering.answer, ctx, take, operation),
+            methods=[operation.method],
+            provide_automatic_options=False,
         )
     app.before_request(_begin)
     app.after_request(_end)
@@ -267,7 +279,11 @@ def _end(response: Response) -> Response:
         response.headers["Strict-Transport-Security"] = HSTS
     if request.endpoint != "static":
         response.headers["Cache-Control"] = "no-store"
-    _cookies(response, is_secure=is_secure)
+    if allowance := g.get("allowance"):
+        response.headers["RateLimit-Policy"] = rate.POLICY
+        response.headers["RateLimit"] = allowance.header
+    if not request.path.startswith("/api/"):
+        _cookies(response, is_secure=is_secure)
     log.note(
         "request",
         request_id=g.request_id,

@@ -13,7 +13,7 @@ from flask import Response, g, make_response, request
 from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 
-from financing import log
+from financing import log, words
 from financing.errors import (
     Broken,
     FinancingError,
@@ -27,6 +27,7 @@ from financing.errors import (
     Untrusted,
 )
 from financing.web import render
+from financing.web.api.said import said
 from financing.web.routes import Ask, Page
 
 _OF_STATUS: dict[int, Callable[[str], FinancingError]] = {
@@ -38,6 +39,7 @@ _OF_STATUS: dict[int, Callable[[str], FinancingError]] = {
     503: Unreachable,
 }
 RETRY_AFTER_S = 5
+SIGNED = "/api/v1/webhooks/"  # a bank's engineer reads these, in the words of docs/banks.md
 
 
 def known(problem: Exception) -> FinancingError:
@@ -70,8 +72,12 @@ def refuse(problem: Exception) -> Response:
         response.headers["Content-Type"] = "application/problem+json"
     else:
         response = make_response(_page(ours, status), status)
+    if isinstance(ours, Unauthenticated):
+        response.headers["WWW-Authenticate"] = "Bearer"
     if isinstance(ours, Limited):
         response.headers["Retry-After"] = str(ours.retry_after_s)
+    elif ours.slug == "idempotency-in-flight":
+        response.headers["Retry-After"] = "1"
     elif status == Unreachable.status:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response
@@ -81,21 +87,35 @@ def _document(ours: FinancingError, status: int) -> str:
     slug = ours.kind if isinstance(ours, Untrusted) else ours.slug
     fields = ours.fields if isinstance(ours, Invalid) else None
     errors = fields or (((ours.where, ours.detail, ours.remedy),) if ours.where else ())
+    detail, title = ours.detail, slug.replace("-", " ")
+    if not request.path.startswith(SIGNED):
+        lang = request.accept_languages.best_match(words.LANGUAGES) or "zh"
+        title = words.t(f"api.problem.{slug}", lang)
+        errors = tuple((_place(where), *said(what, mend, lang)) for where, what, mend in errors)
+        detail = said(detail, "", lang)[0]
+        if isinstance(ours, NotFound):  # the same words, whatever is absent or not the asker's
+            detail, mend = words.t("api.absent", lang), words.t("api.check_address", lang)
+            errors = (("", detail, mend),)
     return json.dumps(
         {
             "type": f"/problems/{slug}",
-            "title": slug.replace("-", " "),
+            "title": title,
             "status": status,
-            "detail": ours.detail,
+            "detail": detail,
             "instance": request.path,
             "request_id": g.request_id,
             "errors": [
-                {"pointer": where, "problem": detail, "remedy": remedy}
-                for where, detail, remedy in errors
+                {"pointer": where, "problem": what, "remedy": remedy}
+                for where, what, remedy in errors
             ],
         },
         ensure_ascii=False,
     )
+
+
+def _place(where: str) -> str:
+    """A JSON pointer, or nothing where the document could not be read that far."""
+    return where if where.startswith("/") else ""
 
 
 def _page(ours: FinancingError, status: int) -> str:

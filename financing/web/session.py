@@ -99,12 +99,12 @@ def sign_in(ctx: Context, name: str, password: str, address: str) -> tuple[str, 
     """
     subjects = (f"account:{name[:200]}", f"address:{address}")
     with ctx.begin() as tx:
-        _wait_over(tx, subjects)
+        wait_over(tx, subjects)
         row = tx.one(select(login).where(login.c.name == name))
     fits = _verify(row.password_hash if row else _nobody(), password)
     if row is None or not fits or row.disabled:
         with ctx.begin() as tx:
-            _count_failure(tx, subjects)
+            count_failure(tx, subjects)
         raise Unauthenticated("name and password do not fit together", where="/password")
     token = secrets.token_urlsafe(32)
     now = wall_now()
@@ -140,7 +140,12 @@ def _verify(known: str, password: str) -> bool:
             return False
 
 
-def _wait_over(tx: Tx, subjects: tuple[str, ...]) -> None:
+def wait_over(tx: Tx, subjects: tuple[str, ...]) -> None:
+    """Whether these names and addresses may try again.
+
+    Raises:
+        Limited: not yet; says how long to wait.
+    """
     now = wall_now()
     waits = tx.rows(
         select(throttle.c.until).where(throttle.c.subject.in_(subjects), throttle.c.until > now)
@@ -150,7 +155,8 @@ def _wait_over(tx: Tx, subjects: tuple[str, ...]) -> None:
         raise Limited("too many attempts", retry_after_s=seconds)
 
 
-def _count_failure(tx: Tx, subjects: tuple[str, ...]) -> None:
+def count_failure(tx: Tx, subjects: tuple[str, ...]) -> None:
+    """Note a failure for each; from the sixth on, each doubles the wait."""
     now = wall_now()
     for subject in sorted(subjects):
         tx.db.execute(

@@ -19,12 +19,15 @@ CALLED_BY_OTHERS = {
     "handle_data": "html.parser",
     "main": "the console script",
     "Meta": "marshmallow",
+    "_serialize": "marshmallow",
+    "get_attribute": "marshmallow",
     "is_working_day": "tests of everything that counts days, one day at a time",
     "is_announced": "tests of everything that counts days, one day at a time",
 }
 BY_DECORATOR = [
     "@route",
     "@*.route",
+    "@operation",
     "@*.get",
     "@*.post",
     "@click.*",

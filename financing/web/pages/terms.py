@@ -33,7 +33,12 @@ class BankTerms(NamedTuple):
 def bank_terms(tx: Tx, row: Row[Any]) -> list[BankTerms]:
     """What each bank with a product in the contract's currency could lend on it."""
     offered = tx.rows(
-        select(product, organisation.c.name.label("bank_name"), bank.c.answer_days)
+        select(
+            product,
+            organisation.c.name.label("bank_name"),
+            bank.c.code.label("bank_code"),
+            bank.c.answer_days,
+        )
         .join(organisation, organisation.c.id == product.c.bank_id)
         .join(bank, bank.c.id == product.c.bank_id)
         .where(product.c.currency == row.currency, product.c.valid_from <= tx.today)

@@ -1,0 +1,233 @@
+"""Machines: software of an organisation that asks our API by itself.
+
+1. `admit`  the operator makes a machine for an organisation, with a secret that is shown once
+2. `issue`  its secret buys a token of fifteen minutes
+3. `holder` the token's machine, and what it may do
+4. `retire` the machine and its tokens end
+
+A machine is a login that nobody can sign in with, so what it does stands in the audit under its
+own name. Secret and tokens are 256 random bits; the tables hold their digests only.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Row, delete, func, insert, or_, select, update
+
+from financing.context import Context
+from financing.errors import Invalid, NotFound, Unauthenticated
+from financing.rules.permissions import PERMISSIONS
+from financing.store.db import Actor, Tx
+from financing.store.tables import (
+    login,
+    machine,
+    machine_answer,
+    machine_token,
+    organisation,
+    throttle,
+)
+from financing.values import ids
+from financing.values.ids import new_id
+from financing.values.times import wall_now
+from financing.web import session
+
+LIFE: Final = timedelta(minutes=15)
+ANSWERS_KEPT: Final = timedelta(days=30)
+KIND_OF = {"operator": "platform"}  # a role's kind of organisation, where it has another name
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a token, and for which permissions."""
+
+    actor: Actor
+    scopes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A new token and the permissions that it carries."""
+
+    text: str
+    scopes: tuple[str, ...]
+
+
+def scopes_of(role: str) -> tuple[str, ...]:
+    """Every permission that a machine of this role may be given."""
+    return tuple(row.name for row in PERMISSIONS if role in row.roles and row.name != "signed-in")
+
+
+# ── 1. The operator ──────────────────────────────────────────────────────────────────────────
+
+
+def admit(
+    tx: Tx, role: str, of: str, name: str, wanted: Sequence[str] = ()
+) -> tuple[UUID, str, tuple[str, ...]]:
+    """Make a machine; returns its id, its secret, which cannot be shown again, and its scopes.
+
+    Args:
+        of: the organisation by code, identifier, or name.
+        wanted: permissions; none are all that the role has.
+    Raises:
+        NotFound: no organisation of that kind and name.
+        Invalid: more than one, or a permission that the role does not have.
+    """
+    found = tx.rows(
+        select(organisation).where(
+            organisation.c.kind == KIND_OF.get(role, role),
+            or_(
+                organisation.c.code == of,
+                organisation.c.identifier == of,
+                organisation.c.name == of,
+            ),
+        )
+    )
+    if not found:
+        raise NotFound(f"no {role} is known as {of[:80]!r}", where="--of", remedy="Check the name.")
+    if len(found) > 1:
+        raise Invalid(
+            f"{len(found)} organisations are known as {of[:80]!r}",
+            where="--of",
+            remedy="Give the identifier instead.",
+        )
+    scopes = tuple(wanted) or scopes_of(role)
+    if unknown := [scope for scope in scopes if scope not in scopes_of(role)]:
+        raise Invalid(
+            f"a {role} has no permission {unknown[0]!r}",
+            where="--scope",
+            remedy=f"Permissions are: {', '.join(scopes_of(role))}.",
+        )
+    machine_id, secret = new_id(), secrets.token_urlsafe(32)
+    tx.db.execute(
+        insert(login).values(
+            id=machine_id,
+            name=ids.show("mc", machine_id),
+            # Nobody has this password; a real hash takes the same time as any other.
+            password_hash=session.hash_password(secrets.token_urlsafe(32)),
+            role=role,
+            person=name,
+            organisation_id=found[0].id,
+            disabled=True,
+            created_at=wall_now(),
+        )
+    )
+    tx.db.execute(
+        insert(machine).values(
+            login_id=machine_id,
+            secret_digest=session.digest(secret),
+            scopes=list(scopes),
+            created_at=wall_now(),
+        )
+    )
+    return machine_id, secret, scopes
+
+
+def listed(tx: Tx) -> Sequence[Row[Any]]:
+    """Every machine with its organisation, newest first."""
+    return tx.rows(
+        select(
+            machine,
+            login.c.role,
+            login.c.person.label("name"),
+            organisation.c.name.label("organisation"),
+        )
+        .join(login, login.c.id == machine.c.login_id)
+        .join(organisation, organisation.c.id == login.c.organisation_id)
+        .order_by(machine.c.created_at.desc(), machine.c.login_id)
+    )
+
+
+def retire(tx: Tx, machine_id: UUID) -> None:
+    """End a machine and its tokens at once; again changes nothing.
+
+    Raises:
+        NotFound: no such machine.
+    """
+    tx.db.execute(delete(machine_token).where(machine_token.c.login_id == machine_id))
+    ended = tx.one(
+        update(machine)
+        .where(machine.c.login_id == machine_id)
+        .values(retired_at=func.coalesce(machine.c.retired_at, wall_now()))
+        .returning(machine.c.login_id)
+    )
+    if ended is None:
+        raise NotFound("no such machine", where="machine", remedy="See `financing machines list`.")
+
+
+# ── 2. Its secret buys a token ───────────────────────────────────────────────────────────────
+
+
+def issue(ctx: Context, name: str, secret: str, wanted: Sequence[str], address: str) -> Token:
+    """A new token for a machine that knows its secret.
+
+    Args:
+        name: the machine's id, `mc_…`.
+        wanted: permissions to carry; none are all that the machine has.
+    Raises:
+        Limited: too many failures for this machine or from this address.
+        Unauthenticated: id and secret do not fit together, or the machine is retired.
+        Invalid: a permission that the machine does not have.
+    """
+    subjects = (f"machine:{name[:64]}", f"address:{address}")
+    with ctx.begin() as tx:
+        session.wait_over(tx, subjects)
+        row = tx.one(
+            select(machine, login.c.name)
+            .join(login, login.c.id == machine.c.login_id)
+            .where(login.c.name == name, machine.c.retired_at.is_(None))
+        )
+    if row is None or not hmac.compare_digest(row.secret_digest, session.digest(secret)):
+        with ctx.begin() as tx:
+            session.count_failure(tx, subjects)
+        raise Unauthenticated("id and secret do not fit together", where="Authorization")
+    scopes = tuple(dict.fromkeys(wanted)) or tuple(row.scopes)
+    if not set(scopes) <= set(row.scopes):
+        raise Invalid("a scope that this machine does not have", where="scope")
+    token, now = secrets.token_urlsafe(32), wall_now()
+    with ctx.begin() as tx:
+        tx.db.execute(delete(throttle).where(throttle.c.subject == subjects[0]))
+        tx.db.execute(delete(machine_token).where(machine_token.c.ends_at <= now))
+        tx.db.execute(delete(machine_answer).where(machine_answer.c.at <= now - ANSWERS_KEPT))
+        tx.db.execute(
+            insert(machine_token).values(
+                digest=session.digest(token),
+                login_id=row.login_id,
+                scopes=list(scopes),
+                ends_at=now + LIFE,
+            )
+        )
+    return Token(token, scopes)
+
+
+# ── 3. The token's machine ───────────────────────────────────────────────────────────────────
+
+
+def holder(tx: Tx, token: str, lang: str) -> Holder | None:
+    """The machine that holds a live token, or None."""
+    row = tx.one(
+        select(
+            machine_token.c.scopes,
+            login.c.id,
+            login.c.role,
+            login.c.person,
+            login.c.organisation_id,
+        )
+        .join(machine, machine.c.login_id == machine_token.c.login_id)
+        .join(login, login.c.id == machine.c.login_id)
+        .where(
+            machine_token.c.digest == session.digest(token),
+            machine_token.c.ends_at > wall_now(),
+            machine.c.retired_at.is_(None),
+        )
+    )
+    if row is None:
+        return None
+    actor = Actor(row.role, row.id, row.organisation_id, row.person, lang)
+    return Holder(actor, frozenset(row.scopes))
