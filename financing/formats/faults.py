@@ -9,7 +9,6 @@ ASK_CLEAN: Final = "Ask the bank for a clean export."
 ASK_DAY: Final = "Ask the bank which day it means."
 
 _LOOKS: Final = (
-    (b"PK\x03\x04", "a ZIP archive"),
     (b"%PDF", "a PDF document"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook"),
     (b"<!DOCTYPE html", "a page of HTML"),

@@ -7,13 +7,14 @@ this one and a row here; nothing after the reader knows the format.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO, Final
 
 from financing.errors import Unreadable
-from financing.formats import camt, mt940
+from financing.formats import archive, camt, mt940
 from financing.formats.faults import looks_like
 from financing.formats.statement import Event
+from financing.values.parked import Parked
 
 LOOK: Final = 4096  # bytes by which a file is told
 
@@ -25,17 +26,6 @@ class Reader:
     read: Callable[[BinaryIO, str], Iterator[Event]]
 
 
-READERS: Final = (
-    Reader("camt", camt.recognise, camt.read),
-    Reader("mt940", mt940.recognise, mt940.read),
-)
-
-
-def known(head: bytes) -> Reader | None:
-    """The reader of a file that begins so."""
-    return next((each for each in READERS if each.recognise(head)), None)
-
-
 def read(stream: BinaryIO, source: str) -> Iterator[Event]:
     """Read a statement file of any format: lines as they come, each statement after its last.
 
@@ -45,14 +35,70 @@ def read(stream: BinaryIO, source: str) -> Iterator[Event]:
     Raises:
         Unreadable: no statement, by name and with what the file looks like.
     """
-    stream.seek(0)
-    head = stream.read(LOOK)
-    stream.seek(0)
-    reader = known(head)
+    reader = _reader(stream)
     if reader is None:
+        looks = looks_like(stream.read(LOOK)) or "something else"
         raise Unreadable(
-            f"NOT-A-STATEMENT: the file looks like {looks_like(head) or 'something else'}",
+            f"NOT-A-STATEMENT: the file looks like {looks}",
             where=source,
             remedy="Send camt.052, camt.053, camt.054, or MT940.",
         )
     return reader.read(stream, source)
+
+
+def _reader(stream: BinaryIO) -> Reader | None:
+    stream.seek(0)
+    head = stream.read(LOOK)
+    stream.seek(0)
+    return known(head)
+
+
+def _zipped(stream: BinaryIO, source: str) -> Iterator[Event]:
+    """The statements in a ZIP; what is none is left aside, what is a bad one is parked.
+
+    Raises:
+        Unreadable: no statement in it.
+    """
+    is_any = False
+    refused: list[tuple[str, Unreadable]] = []
+    with archive.opened(stream, source) as opened:
+        for name in opened.namelist():
+            try:
+                with archive.member(opened, name, source) as unpacked:
+                    reader = _reader(unpacked)
+                    if reader is None or reader.name == "zip":
+                        continue
+                    for event in reader.read(unpacked, source):
+                        is_any = True
+                        yield _inside(event, name)
+            except Unreadable as problem:
+                refused.append((name, problem))
+    if not is_any and refused:
+        raise refused[0][1]
+    if not is_any:
+        raise Unreadable(
+            "NOT-A-STATEMENT: a ZIP archive without a statement in it",
+            where=source,
+            remedy="Send camt.052, camt.053, camt.054, or MT940.",
+        )
+    for name, why in refused:
+        yield Parked("statement", source, name, "", why.detail, why.remedy)
+
+
+def _inside(event: Event, name: str) -> Event:
+    """An event whose place says in which file of the archive it is."""
+    if isinstance(event, Parked):
+        return replace(event, where=f"{name}/{event.where}")
+    return replace(event, place=f"{name}/{event.place}")
+
+
+READERS: Final = (
+    Reader("camt", camt.recognise, camt.read),
+    Reader("mt940", mt940.recognise, mt940.read),
+    Reader("zip", archive.recognise, _zipped),
+)
+
+
+def known(head: bytes) -> Reader | None:
+    """The reader of a file that begins so."""
+    return next((each for each in READERS if each.recognise(head)), None)

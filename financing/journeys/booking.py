@@ -21,7 +21,7 @@ from uuid import UUID
 from sqlalchemy import Row, insert, select, text
 
 from financing.formats.statement import Kind, Statement, numbers, searched
-from financing.journeys import returns
+from financing.journeys import announced, returns
 from financing.store import sealing
 from financing.store.db import Tx
 from financing.store.move import create_many, move_many
@@ -94,6 +94,7 @@ def book(
     for batch in _fresh(tx):
         pay_in(tx, batch)
     _itemise(tx, explained)
+    announced.close(tx)
     returns.undo(tx, account.id)
     staged, new = tx.db.execute(
         text("SELECT count(*), count(*) FILTER (WHERE is_new) FROM stage")

@@ -1,7 +1,7 @@
 """What time itself does, once an hour of the business clock, as sets.
 
-1. `turn_due` offers end, open confirmations lapse, verdicts that rest on the day are taken anew,
-   keys of forms that nobody will send again are forgotten
+1. `turn_due` offers end, open confirmations and announced lines lapse, verdicts that rest on the
+   day are taken anew, keys of forms that nobody will send again are forgotten
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import delete
 
-from financing.journeys import confirmation, loans, verification
+from financing.journeys import announced, confirmation, loans, verification
 from financing.store.db import Tx
 from financing.store.outbox import Work
 from financing.store.tables import form_key
@@ -26,5 +26,6 @@ def turn_due(tx: Tx, _works: Sequence[Work]) -> None:
     while loans.expire_offers(tx):
         pass
     confirmation.lapse(tx)
+    announced.lapse(tx)
     verification.recheck(tx)
     tx.db.execute(delete(form_key).where(form_key.c.at < wall_now() - FORM_KEPT))

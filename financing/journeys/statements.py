@@ -266,7 +266,7 @@ def replay(tx: Tx, item: Row[Any]) -> bool:
     Args:
         item: a row of `parked`: a whole statement, or a return that waits for its original.
     """
-    if item.kind == "line" and item.place.startswith("entry "):
+    if item.kind == "line" and item.reason.startswith("REVERSAL-"):
         account = select(entry.c.account_id).where(entry.c.id == UUID(item.value))
         returns.undo(tx, tx.db.execute(account).scalar_one())
         state = select(parked.c.state).where(parked.c.id == item.id)

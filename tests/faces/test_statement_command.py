@@ -122,7 +122,7 @@ def test_the_exit_code_says_whether_it_would_be_booked(
     assert all(each["remedy"] for each in shown["parked"])
 
 
-@pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"hello", b"<a/>"])
+@pytest.mark.parametrize("data", [b"", b"%PDF-1.7", b"hello", b"<a/>"])
 def test_what_is_no_statement_is_refused_in_one_line(tmp_path: Path, data: bytes) -> None:
     done = run(tmp_path, data)
     assert (done.returncode, done.stdout) == (2, "")

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine
 
 from financing.context import Context
-from financing.journeys import checking
+from financing.journeys import announced, checking
 from financing.journeys.statements import Counts
 from tests.paying import NOW, Case, World, case
 from tests.statements_made import Line, Made, camt, mt940, told
@@ -204,3 +204,22 @@ def test_a_decided_payment_keeps_its_parts_when_a_notification_comes(known: Case
     known.world.arrive(told(Made((PARTS,)), "054"))
     assert [row.state for row in known.world.payments()] == ["allocated"]
     assert holds(known.world)
+
+
+def test_what_no_statement_confirms_in_three_working_days_is_a_case_until_it_is_booked(
+    known: Case, set_clock: Callable[[datetime], None]
+) -> None:
+    known.world.imports(told(Made((replace(A, on="2026-03-27"), B)), "052"))  # a Friday
+    known.world.imports(camt(Made((replace(C, status="PDNG"),))))  # the bank's own pending line
+
+    def turn(day: int) -> list[str]:
+        set_clock(NOW.replace(day=day))
+        with known.world.ctx.begin() as tx:
+            announced.lapse(tx)
+        return known.world.parked()
+
+    assert turn(5) == []
+    assert turn(6) == ["NOT-CONFIRMED"]
+    assert turn(31) == ["NOT-CONFIRMED"]
+    known.world.imports(camt(Made((B,))))
+    assert known.world.parked() == []

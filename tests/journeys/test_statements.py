@@ -164,7 +164,7 @@ def test_a_truncated_file_books_nothing_of_the_statement_that_was_cut(known: Cas
 
 def test_a_file_that_is_no_statement_is_refused_and_leaves_nothing(known: Case) -> None:
     with pytest.raises(Unreadable, match="NOT-A-STATEMENT"):
-        known.world.imports(b"PK\x03\x04")
+        known.world.imports(b"%PDF-1.7")
     assert known.world.rows("SELECT 1 FROM import_file") == []
 
 

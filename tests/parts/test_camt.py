@@ -235,7 +235,6 @@ def test_what_follows_the_last_whole_statement_is_parked() -> None:
     ("data", "reason"),
     [
         (b"", "NOT-A-STATEMENT: the file looks like something else"),
-        (b"PK\x03\x04zip", "NOT-A-STATEMENT: the file looks like a ZIP archive"),
         (b"%PDF-1.7", "NOT-A-STATEMENT: the file looks like a PDF document"),
         (b"<html><body/></html>", "NOT-A-STATEMENT: the file looks like a page of HTML"),
         (b"<a/>", "NOT-A-STATEMENT: the file looks like XML of another kind, <a>"),

@@ -392,7 +392,7 @@ def test_an_mt942_is_an_intraday_report_whose_counts_must_fit() -> None:
     ("data", "reason"),
     [
         (b"", "NOT-A-STATEMENT: the file looks like something else"),
-        (b"PK\x03\x04zip", "NOT-A-STATEMENT: the file looks like a ZIP archive"),
+        (b"%PDF-1.7", "NOT-A-STATEMENT: the file looks like a PDF document"),
         (b"1\n2\n3\n", "NOT-A-STATEMENT: the file looks like something else"),
         (b":20:FILE\n-\n", "NOT-A-STATEMENT: MT940 without a statement in it"),
         (b":86:" + b"x" * 70_000, "TEXT-TOO-LONG"),
