@@ -281,6 +281,7 @@ class Report:
         due_on: of `contracted`, the day by which the loan is to be repaid.
         flow_reference: the bank's reference of the money movement: names one draw or repayment.
         next_step: the bank's acceptance takes several calls; `accept` again with this step.
+        unreadable: why nothing of it can be used, where the others of its page can; else empty.
         raw: the bank's bytes that said so, canonical JSON of the item.
     """
 
@@ -304,6 +305,7 @@ class Report:
     part: int | None = None
     parts: int | None = None
     next_step: str | None = None
+    unreadable: str = ""
     raw: bytes = field(default=b"", repr=False)
 
 

@@ -47,6 +47,7 @@ from schemas.fields import read
 from schemas.offer import canonical_offer
 
 BATCH: Final = 50
+PING: Final = "ping"
 _BATCH_BYTES: Final = 8 << 20  # packets are heavy: fewer than 50 where they are
 _ANSWER_BYTES: Final = 5 << 20
 _OUTCOMES: Final[Mapping[str, Outcome]] = {
@@ -147,23 +148,25 @@ class RestJws:
         )
 
     def parse_event(self, delivery: Delivery) -> Sequence[Report]:
-        """Read one event; a `ping` and other types that move nothing give no report."""
+        """Read one event, or one item of the feed; a `ping` gives no report."""
         try:
-            event = read(EventIn(), strict_json.loads(delivery.body))
-            kind = EVENTS.get(event["type"])
-            if kind is None and not isinstance(event["data"], dict):
+            body = strict_json.loads(delivery.body)
+            if isinstance(body, dict) and "type" not in body and "status" in body:
+                return (_readable(_item(body, 0)),)
+            event = read(EventIn(), body)
+            if event["type"] == PING:
                 return ()
-            said = read(SaidIn(), event["data"], at=("data",))
+            kind = EVENTS.get(event["type"])
+            data = event["data"] if isinstance(event["data"], dict) or kind else {}
+            said = read(SaidIn(), data, at=("data",))
         except FinancingError as problem:
             raise Garbled(
                 f"the event cannot be read: {problem.detail}",
                 where=problem.where,
                 remedy="Send it as documented; the one received is kept.",
             ) from problem
-        if kind is None:
-            if said["application"] is None and said["request_id"] is None:
-                return ()  # ping, and whatever speaks of no application
-            kind = Kind("unknown")
+        word = event["type"] if kind is None else said["status"] or event["type"]
+        kind = kind or Kind("unknown")
         absent = missing(kind, said)
         if absent:
             raise Garbled(
@@ -172,8 +175,7 @@ class RestJws:
                 remedy="Send it as documented; the one received is kept.",
             )
         occurred_at = said["occurred_at"] or event["timestamp"]
-        word = said["status"] or event["type"]
-        return (_report(kind, word, occurred_at, said, event["data"]),)
+        return (_report(kind, word, occurred_at, said, data),)
 
 
 # ── What we write ────────────────────────────────────────────────────────────────────────────
@@ -280,8 +282,14 @@ _NEVER: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
 def _unreadable(item: Any, why: str) -> Report:
-    """A report that names no application: the host parks it with its bytes."""
-    return Report(Status.UNKNOWN, f"unreadable: {why}"[:200], _NEVER, Echo(), raw=_bytes(item))
+    """An item that the host parks with its bytes."""
+    return Report(Status.UNKNOWN, "", _NEVER, Echo(), unreadable=why[:200], raw=_bytes(item))
+
+
+def _readable(item: Report) -> Report:
+    if item.unreadable:
+        raise Garbled(f"the item cannot be read: {item.unreadable}", where="/")
+    return item
 
 
 def _report(kind: Kind, word: str, occurred_at: datetime, said: Any, received: Any) -> Report:

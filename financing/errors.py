@@ -5,6 +5,7 @@ A face (page, API, command line) turns an error into its own format; nothing ins
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -63,13 +64,17 @@ class Unauthenticated(FinancingError):
 
 
 class Untrusted(FinancingError):
-    """A signature, certificate, digest, time window, or echo does not hold."""
+    """A signature, certificate, digest, time window, or echo does not hold.
+
+    `received` is what we saw of the message, for its sender to compare; never a secret.
+    """
 
     slug, status, exit_code = "untrusted", 401, 1
 
     def __init__(self, detail: str, *, slug: str = "", where: str = "", remedy: str = "") -> None:
         super().__init__(detail, where=where, remedy=remedy)
         self.kind = slug or self.slug
+        self.received: Mapping[str, object] = {}
 
 
 class Forbidden(FinancingError):

@@ -36,6 +36,7 @@ CATALOGUE = (
     Notice("DRAWN", ("supplier", "bank")),
     Notice("FAILED", ("supplier", "bureau")),
     Notice("HOLD", ("bank", "operator")),
+    Notice("NEW-WORD", ("operator",)),
     Notice("REPAID", ("supplier", "bank")),
     Notice("RETURNED", ("supplier", "bank")),
     Notice("DIFFERENCE", ("bank", "operator")),

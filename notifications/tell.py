@@ -38,6 +38,7 @@ SUBJECTS = {
     ),
     "loan": "SELECT id, contract_id, bank_id FROM loan",
     "payment": "SELECT id, contract_id, CAST(NULL AS uuid) AS bank_id FROM payment",
+    "bank": "SELECT id, CAST(NULL AS uuid) AS contract_id, id AS bank_id FROM bank",
 }
 
 PEOPLE = """

@@ -45,6 +45,8 @@ class Bank:
     url: str
     answer_key_pem: str
     webhook_key: str
+    next_webhook_key: str
+    key_name: str
     process: subprocess.Popen[bytes]
 
     def control(self, method: str, path: str, body: object = None, **query: str) -> Any:
@@ -156,6 +158,8 @@ def bank(
                 f"http://127.0.0.1:{opened['port']}",
                 opened["answer_key_pem"],
                 opened["webhook_key"],
+                opened["next_webhook_key"],
+                opened["webhook_key_name"],
                 process,
             )
         finally:

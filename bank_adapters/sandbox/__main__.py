@@ -86,6 +86,8 @@ def _serve(config: configuration.Config, keys: signing.Keys, ending: threading.E
         "bank": config.name,
         "answer_key_pem": keys.answer_key_pem,
         "webhook_key": keys.webhook_key,
+        "next_webhook_key": keys.next_webhook_key,
+        "webhook_key_name": signing.key_name(keys.webhooks),
     }
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 CHINA = timezone(timedelta(hours=8))
+STRANGER = "ap_00000000000000000000000001"  # an application that nobody has sent here
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL);

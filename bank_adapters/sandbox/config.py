@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 Decision = Literal["offer", "refuse", "info_required", "manual", "silence"]
 DECISIONS: tuple[Decision, ...] = ("offer", "refuse", "info_required", "manual", "silence")
+SIGNS = ("standard_webhooks", "rfc9421")
 BASES = {"ACT/360": 360, "ACT/365": 365}
 
 
@@ -43,6 +44,7 @@ class Behaviour:
         parts: payouts of one loan.
         valid_s: seconds for which an offer stands, by the bank's clock.
         webhooks: False answers by the feed only.
+        signs: how its events are signed, by Standard Webhooks or by RFC 9421.
     """
 
     decision: Decision = "offer"
@@ -50,6 +52,7 @@ class Behaviour:
     parts: int = 1
     valid_s: int = 14 * 86_400
     webhooks: bool = True
+    signs: Literal["standard_webhooks", "rfc9421"] = "standard_webhooks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,7 @@ def _config(raw: dict[str, Any], folder: Path) -> Config:
         (product.day_basis not in BASES, f"day_basis is one of {', '.join(BASES)}"),
         (behaviour.decision not in DECISIONS, f"decision is one of {', '.join(DECISIONS)}"),
         (not 1 <= behaviour.parts <= 9, "parts is 1 to 9"),
+        (behaviour.signs not in SIGNS, f"signs is one of {', '.join(SIGNS)}"),
         (not 1 <= product.share_bp <= 10_000, "share_bp is 1 to 10000"),
         (re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,4})?", product.rate_bp) is None, "rate_bp is text"),
     ):

@@ -12,13 +12,14 @@ from datetime import datetime, timedelta
 import requests
 
 from bank_adapters.sandbox import faults, signing
-from bank_adapters.sandbox.books import Books, Row, rfc3339
+from bank_adapters.sandbox.books import STRANGER, Books, Row, rfc3339
 from bank_adapters.sandbox.config import Config
 
 PAUSES_S = (0.5, 1, 2, 4, 8, 15, 30, 60, 60, 60, 120, 120, 300, 300, 600, 600, 600, 600, 600)
 TIMEOUT_S = (5, 15)
 FINAL = (409, 413, 415, 422)  # the broker has read it and will never take it
 REORDERED = 3
+DECISIONS = ("offered", "refused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,14 @@ class Messenger:
         """Before the first attempt the faults are asked; None where the event is held back."""
         with self.books.writing() as db:
             about = db.execute(
-                "SELECT c.* FROM credit_case c JOIN change USING (reference) WHERE event_id = ?",
+                "SELECT c.*, status AS said FROM credit_case c JOIN change USING (reference) "
+                "WHERE event_id = ?",
                 (row["event_id"],),
             ).fetchone()
-            struck = faults.strike(self.books, "event", [about["supplier"]], row["event_id"])
+            firms = [about["supplier"]]
+            struck = faults.strike(self.books, "event", firms, row["event_id"])
+            if about["said"] in DECISIONS:
+                struck |= faults.strike(self.books, "decision", firms, row["event_id"])
             if "late" in struck:
                 until = rfc3339(self._now() + timedelta(seconds=struck["late"]["seconds"]))
                 db.execute(
@@ -87,10 +92,11 @@ class Messenger:
     def _attempt(self, row: Row, struck: Mapping[str, Row]) -> None:
         (change,) = self.books.rows("SELECT * FROM change WHERE event_id = ?", row["event_id"])
         body = event_body(change)
-        at_s = int(time.time()) - (600 if "old-timestamp" in struck else 0)
-        headers = signing.webhook_headers(self.keys, row["event_id"], at_s, body)
-        if "bad-signature" in struck:
-            headers["webhook-signature"] = _one_bit(headers["webhook-signature"])
+        if "contradict" in struck:
+            body = _contradicting(body)
+        if "foreign-reference" in struck:
+            body = _about_another(body)
+        headers = self._signed(row["event_id"], body, struck)
         with ThreadPoolExecutor(2) as pool:
             times = 2 if "duplicate" in struck else 1
             posts = [pool.submit(self._post, body, headers) for _ in range(times)]
@@ -110,11 +116,27 @@ class Messenger:
                 (state, tries + 1, time.time() + pause, said, row["event_id"]),
             )
 
+    def _signed(self, event_id: str, body: bytes, struck: Mapping[str, Row]) -> dict[str, str]:
+        at_s = int(time.time()) - (600 if "old-timestamp" in struck else 0)
+        key = self.keys.next_webhooks if "rotate-key" in struck else self.keys.webhooks
+        if self.config.behaviour.signs == "rfc9421":
+            headers = signing.http_headers(key, self.address, event_id, at_s, body)
+        else:
+            headers = signing.webhook_headers(key, event_id, at_s, body)
+        if "bad-signature" in struck:
+            name = "webhook-signature" if "webhook-signature" in headers else "Signature"
+            headers[name] = _one_bit(headers[name])
+        return headers
+
+    @property
+    def address(self) -> str:
+        """Where events go."""
+        return f"{self.config.broker_url}/api/v1/webhooks/banks/{self.config.name}"
+
     def _post(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, str]:
-        address = f"{self.config.broker_url}/api/v1/webhooks/banks/{self.config.name}"
         try:
             response = self.session.post(
-                address,
+                self.address,
                 data=body,
                 headers={**headers, "Content-Type": "application/json"},
                 timeout=TIMEOUT_S,
@@ -137,6 +159,26 @@ def event_body(change: Row) -> bytes:
 
 def _one_bit(signature: str) -> str:
     """Another letter at the first place of the signature: one bit of its first byte."""
-    kind, _, encoded = signature.partition(",")
+    mark = "," if "," in signature else ":"
+    kind, _, encoded = signature.partition(mark)
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-    return f"{kind},{letters[letters.index(encoded[0]) ^ 1]}{encoded[1:]}"
+    return f"{kind}{mark}{letters[letters.index(encoded[0]) ^ 1]}{encoded[1:]}"
+
+
+def _contradicting(body: bytes) -> bytes:
+    """A no where the feed has an offer; a wish for documents where it says no."""
+    event = json.loads(body)
+    said = event["data"]
+    if said.pop("offer", None) is not None:
+        event["type"] = "application.refused"
+        said |= {"status": "refused", "reason_code": "R41"}
+    else:
+        event["type"] = "application.info_required"
+        said |= {"status": "info_required", "needs": [{"code": "R61", "text": "?"}]}
+    return json.dumps(event, ensure_ascii=False).encode()
+
+
+def _about_another(body: bytes) -> bytes:
+    event = json.loads(body)
+    event["data"] |= {"application": STRANGER, "request_id": None}
+    return json.dumps(event, ensure_ascii=False).encode()

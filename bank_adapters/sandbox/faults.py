@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from bank_adapters.sandbox.books import Books, Row, rfc3339
 
-Where = Literal["request", "mind", "event"]
+Where = Literal["request", "mind", "payout", "event", "decision"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,13 @@ FAULTS = {
     "busy": Fault(("request",), "429 with Retry-After as a date, records nothing", 60),
     "silence": Fault(("mind",), "takes and never says more"),
     "unknown-status": Fault(("mind",), "says a word that nobody documented before it decides"),
+    "status-back": Fault(("payout",), "says reviewing when the money is paid out"),
+    "partial-payout": Fault(("payout",), "pays out in two parts"),
+    "over-payout": Fault(("payout",), "pays out a tenth more than was contracted"),
+    "batch-part": Fault(("request",), "takes all of a batch but its last, which has no receipt"),
+    "foreign-reference": Fault(("request", "event"), "names another application than was sent"),
+    "contradict": Fault(("decision",), "the event of a decision says what the feed does not"),
+    "rotate-key": Fault(("event",), "signed by the bank's next key, and the one after by this one"),
     "duplicate": Fault(("request", "event"), "every receipt twice; every event twice, at once"),
     "late": Fault(("event",), "event held for hours of the bank's clock", 4 * 3600),
     "reordered": Fault(("event",), "next three events in reverse"),

@@ -7,7 +7,7 @@ target of a request without one.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from bank_adapters.sandbox import faults, signing
+from bank_adapters.sandbox import books, faults, signing
 from bank_adapters.sandbox.books import Row
 from bank_adapters.sandbox.desk import Desk, Refused, items
 from bank_adapters.sandbox.mind import Mind
@@ -23,6 +23,7 @@ from bank_adapters.sandbox.mind import Mind
 HEADER = "x-jws-signature"
 MOST_BYTES = 128 << 20
 Wait = Callable[[float], bool]
+View = Callable[[Mapping[str, Row]], dict[str, Any]]  # given the faults that strike
 
 
 def add_to(app: Flask, mind: Mind, keys: signing.Keys, wait: Wait) -> None:
@@ -34,7 +35,7 @@ def add_to(app: Flask, mind: Mind, keys: signing.Keys, wait: Wait) -> None:
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
     desk = Desk(mind)
 
-    def answer(view: Callable[[], dict[str, Any]], firms: Callable[[], list[str]]) -> Response:
+    def answer(view: View, firms: Callable[[], list[str]]) -> Response:
         body = request.get_data()
         try:
             target = request.environ.get("REQUEST_URI") or request.full_path
@@ -47,28 +48,31 @@ def add_to(app: Flask, mind: Mind, keys: signing.Keys, wait: Wait) -> None:
             early = _before(keys, struck, wait)
             if early is not None:
                 return early
-            said = view()
+            said = view(struck)
         except Refused as problem:
             return _signed(keys, problem.status, _problem(problem.status, problem.detail))
-        if "duplicate" in struck and "receipts" in said:
-            said = {"receipts": [receipt for receipt in said["receipts"] for _ in range(2)]}
+        if "receipts" in said:
+            said = {"receipts": _spoilt(said["receipts"], struck)}
         return _after(keys, struck, wait, said)
 
     @app.post("/applications")
     def submit() -> Response:
-        return answer(desk.submit, lambda: [str(item.get("supplier")) for item in items()])
+        return answer(
+            lambda struck: desk.submit(short="batch-part" in struck),
+            lambda: [str(item.get("supplier")) for item in items()],
+        )
 
     @app.get("/applications")
     def poll() -> Response:
-        return answer(desk.poll, list)
+        return answer(lambda _: desk.poll(), list)
 
     @app.post("/applications/<reference>/acceptance")
     def accept(reference: str) -> Response:
-        return answer(lambda: desk.accept(reference), lambda: desk.firm(reference))
+        return answer(lambda _: desk.accept(reference), lambda: desk.firm(reference))
 
     @app.post("/applications/<reference>/cancellation")
     def cancel(reference: str) -> Response:
-        return answer(lambda: desk.cancel(reference), lambda: desk.firm(reference))
+        return answer(lambda _: desk.cancel(reference), lambda: desk.firm(reference))
 
     @app.get("/health")
     def health() -> Response:
@@ -78,6 +82,13 @@ def add_to(app: Flask, mind: Mind, keys: signing.Keys, wait: Wait) -> None:
     def failed(problem: HTTPException) -> Response:
         status = problem.code or 500
         return _signed(keys, status, _problem(status, problem.description or ""))
+
+
+def _spoilt(receipts: list[dict[str, Any]], struck: Mapping[str, Row]) -> list[dict[str, Any]]:
+    """Faults of the receipts themselves."""
+    if "foreign-reference" in struck:
+        receipts = [receipt | {"application": books.STRANGER} for receipt in receipts]
+    return [receipt for receipt in receipts for _ in range(2 if "duplicate" in struck else 1)]
 
 
 # ── Answering ────────────────────────────────────────────────────────────────────────────────

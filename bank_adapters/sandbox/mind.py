@@ -335,11 +335,19 @@ def _lock(mind: Mind, case: Row) -> None:
 
 
 def _pay_out(mind: Mind, case: Row) -> None:
+    struck = faults.strike(mind.books, "payout", [case["supplier"]], case["reference"])
     parts = mind.fixed(case["supplier"]).parts or mind.config.behaviour.parts
-    share = case["contracted"] // parts
+    if "partial-payout" in struck:
+        parts = 2
+    whole = case["contracted"]
+    if "over-payout" in struck:
+        whole += whole // 10
+    share = whole // parts
     for part in range(1, parts + 1):
-        amount = share if part < parts else case["contracted"] - share * (parts - 1)
+        amount = share if part < parts else whole - share * (parts - 1)
         loans.pay_out(mind.books, mind.books.known(case["reference"]), amount, part, parts)
+    if "status-back" in struck:
+        mind.say(case, "application.reviewing", "reviewing")
 
 
 STEPS: dict[str, Callable[[Mind, Row], None]] = {

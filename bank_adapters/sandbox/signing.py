@@ -1,7 +1,7 @@
-"""The bank's own keys and signatures: detached JWS both ways, Standard Webhooks out.
+"""The bank's own keys and signatures: detached JWS both ways, events by one of two standards.
 
 Sources: RFC 7515 and RFC 7797 (detached, unencoded payload), RFC 7518 section 3.4 (ES256),
-Standard Webhooks (`v1a`, Ed25519).
+Standard Webhooks (`v1a`, Ed25519), RFC 9421 and RFC 9530 (Ed25519).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
@@ -33,10 +34,11 @@ class NotSigned(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The bank's private keys and the broker's public one."""
+    """The bank's private keys and the broker's public one; `next_webhooks` is for a rotation."""
 
     answers: ec.EllipticCurvePrivateKey
     webhooks: Ed25519PrivateKey
+    next_webhooks: Ed25519PrivateKey
     broker: ec.EllipticCurvePublicKey
 
     @property
@@ -50,21 +52,35 @@ class Keys:
     @property
     def webhook_key(self) -> str:
         """Public key of the events, for the broker's register."""
-        return "whpk_" + base64.b64encode(self.webhooks.public_key().public_bytes_raw()).decode()
+        return _shown(self.webhooks)
+
+    @property
+    def next_webhook_key(self) -> str:
+        """Public key that comes after it."""
+        return _shown(self.next_webhooks)
+
+
+def _shown(key: Ed25519PrivateKey) -> str:
+    return "whpk_" + base64.b64encode(key.public_key().public_bytes_raw()).decode()
 
 
 def keys(config: Config) -> Keys:
     """The keys of the configuration; those that it does not name are made once and kept."""
     answers = config.signing_key_pem or _kept(config.data / "answers.pem", _new_ec)
     secret = config.webhook_key or _kept(config.data / "webhooks.key", _new_ed25519)
+    following = _kept(config.data / "webhooks.next.key", _new_ed25519)
     private = serialization.load_pem_private_key(answers.encode(), None)
     broker = serialization.load_pem_public_key(config.broker_key_pem.encode())
     if not isinstance(private, ec.EllipticCurvePrivateKey):
         raise Misconfigured("signing_key_pem is no P-256 key")
     if not isinstance(broker, ec.EllipticCurvePublicKey):
         raise Misconfigured("broker_key_pem is no P-256 key")
-    seed = base64.b64decode(secret.strip().removeprefix("whsk_"))
-    return Keys(private, Ed25519PrivateKey.from_private_bytes(seed[:32]), broker)
+    return Keys(private, _ed25519(secret), _ed25519(following), broker)
+
+
+def _ed25519(text: str) -> Ed25519PrivateKey:
+    seed = base64.b64decode(text.strip().removeprefix("whsk_"))
+    return Ed25519PrivateKey.from_private_bytes(seed[:32])
 
 
 def _kept(path: Path, make: Any) -> str:
@@ -134,11 +150,43 @@ def verify(keys: Keys, payload: bytes, token: str) -> None:
         raise NotSigned("x-jws-signature does not fit the bytes received") from problem
 
 
-def webhook_headers(keys: Keys, event_id: str, at_s: int, body: bytes) -> dict[str, str]:
+def webhook_headers(
+    key: Ed25519PrivateKey, event_id: str, at_s: int, body: bytes
+) -> dict[str, str]:
     """Headers of one delivery; `at_s` is this attempt's time, so each attempt is signed anew."""
-    signature = keys.webhooks.sign(f"{event_id}.{at_s}.".encode() + body)
+    signature = key.sign(f"{event_id}.{at_s}.".encode() + body)
     return {
         "webhook-id": event_id,
         "webhook-timestamp": str(at_s),
         "webhook-signature": "v1a," + base64.b64encode(signature).decode("ascii"),
     }
+
+
+def http_headers(
+    key: Ed25519PrivateKey, address: str, event_id: str, at_s: int, body: bytes
+) -> dict[str, str]:
+    """The same by RFC 9421: method, address, type, digest, and id are covered."""
+    digest = f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
+    covered = {
+        "@method": "POST",
+        "@authority": urlsplit(address).netloc,
+        "@target-uri": address,
+        "content-type": "application/json",
+        "content-digest": digest,
+        "webhook-id": event_id,
+    }
+    names = " ".join(f'"{name}"' for name in covered)
+    said = f'({names});created={at_s};keyid="{key_name(key)}";tag="financing-webhook"'
+    lines = [f'"{name}": {value}' for name, value in covered.items()]
+    signature = key.sign("\n".join([*lines, f'"@signature-params": {said}']).encode())
+    return {
+        "webhook-id": event_id,
+        "Content-Digest": digest,
+        "Signature-Input": f"sig1={said}",
+        "Signature": f"sig1=:{base64.b64encode(signature).decode()}:",
+    }
+
+
+def key_name(key: Ed25519PrivateKey) -> str:
+    """The name under which a key of the events is registered, where it needs one."""
+    return hashlib.sha256(key.public_key().public_bytes_raw()).hexdigest()[:16]

@@ -1,7 +1,7 @@
 """The bank's answers: by poll and by signed event, one code path.
 
-1. `receive`      a signed event: kept before it is answered, its effect follows from the outbox
-2. `answer_due`   kept events are read and reported, in order of their sequence
+1. `answer_due`   signed events (`receiving.py` kept them) are read and reported, in order
+2. `replay`       an event or an item of the feed that was parked is reported again
 3. `poll_due`     errand: the bank's feed since our cursor, page by page
 4. `take_receipt` what the bank said when it took a request
 5. `report`       one report about one application moves it, or is recorded and changes nothing
@@ -12,23 +12,20 @@ echo) is held for a person: no transition, the bank and the operator are told.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from bank_adapters import registry
-from bank_adapters.port import BankError, Delivery, Echo, PollQuery, Receipt, Report
+from bank_adapters.port import Adapter, BankError, Delivery, Echo, PollQuery, Receipt, Report
 from financing.context import Context
-from financing.errors import Conflict, Invalid, NotFound, Unreadable
-from financing.evidence import webhook_signature
+from financing.errors import NotFound
 from financing.journeys import banks, loans
 from financing.journeys.outcome import Outcome
 from financing.rules import lifecycles
-from financing.store import inbox as kept
 from financing.store import outbox
 from financing.store.db import Tx, lock
 from financing.store.move import move
@@ -38,14 +35,14 @@ from financing.store.tables import (
     account_version,
     application,
     bank,
-    bank_key,
+    bank_word,
     contract,
     inbox,
     packet,
 )
 from financing.values import canonical, ids
 from financing.values.parked import Parked
-from financing.values.times import rfc3339, wall_now
+from financing.values.times import wall_now
 
 LIVE = (
     "draft",
@@ -60,126 +57,118 @@ LIVE = (
     "locked",
     "drawn",
 )
+# A bank that says these once the loan is signed goes back: nothing moves, a person looks.
+BEGINNINGS = ("received", "reviewing", "info_required", "offered")
+BOUND = ("contracted", "locked", "drawn", "closed")
 GAP_WAIT_S = 60
+EVENT = "event "  # of a parked thing's place: before the id under which the inbox keeps it
 MAX_PAGES = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """Status and body of the answer to a bank's event."""
-
-    status: int
-    body: Mapping[str, Any]
-
-
-# ── 1. A signed event comes in ───────────────────────────────────────────────────────────────
-
-
-def receive(ctx: Context, bank_code: str, headers: Mapping[str, str], body: bytes) -> Reply:
-    """Check the signature, keep the event, answer; nothing of the body is read before.
-
-    Raises:
-        NotFound: no such bank.
-        Untrusted: the signature, its key, or its time does not hold; says which.
-        Conflict: the event's id is known with other bytes.
-    Source: Standard Webhooks; order of checks in docs/banks.md.
-    """
-    with ctx.begin() as tx:
-        row = banks.by_code(tx, bank_code)
-        keys = [
-            webhook_signature.Key(
-                kind=key.kind,
-                material=key.material,
-                live_from=key.live_from,
-                live_to=key.live_to,
-                revoked_at=key.revoked_at,
-            )
-            for key in tx.rows(select(bank_key).where(bank_key.c.bank_id == row.id))
-        ]
-    message_id = webhook_signature.verify(headers, body, keys, wall_now())
-    digest = hashlib.sha256(body).hexdigest()
-    with ctx.begin() as tx:
-        fresh = kept.keep(tx, bank_code, message_id, digest, body, headers)
-        if fresh is None:
-            known = kept.known(tx, bank_code, message_id)
-            if known.digest != digest:
-                raise Conflict(
-                    f"the event id {message_id} was used before with another body",
-                    where="webhook-id",
-                    remedy="Use a new id for a new event.",
-                )
-            return Reply(200, {"id": message_id, "duplicate": True})
-        outbox.enqueue(tx, "answer", f"answer:{fresh}", subject_id=fresh)
-    return Reply(202, {"id": message_id, "received_at": rfc3339(wall_now())})
+# ── 1. Events that were kept ──────────────────────────────────────────────────────────────────
 
 
 def answer_due(tx: Tx, works: Sequence[Work]) -> list[Work]:
     """Read kept events and report them; returns the rows that wait for an earlier event."""
     rows = {
         row.id: row
-        for row in tx.rows(
-            select(inbox, bank.c.adapter, bank.c.id.label("bank_id"), bank.c.code)
-            .join(bank, bank.c.code == inbox.c.source)
-            .where(inbox.c.id.in_([work.subject_id for work in works]))
-        )
+        for row in tx.rows(select(inbox).where(inbox.c.id.in_([work.subject_id for work in works])))
     }
     waiting = []
     for work in works:
         row = rows[work.subject_id] if work.subject_id else None
         if row is None or row.outcome is not None:
             continue
-        outcome = _read_event(tx, row)
+        overdue = (wall_now() - row.received_at).total_seconds() > GAP_WAIT_S
+        outcome = _read(tx, row.source, row.raw, forced=overdue)
         if outcome.word == "waits":
             outbox.later(tx, work, 0.5, error=outcome.why, failed=False)
             waiting.append(work)
             continue
-        tx.db.execute(
-            update(inbox)
-            .where(inbox.c.id == row.id)
-            .values(outcome=outcome.word, outcome_why=outcome.why, handled_at=wall_now())
-        )
+        if outcome.word == "parked":
+            put_aside(tx, row.source, f"{EVENT}{row.message_id}", row.raw, outcome.why)
+        settle(tx, row.id, outcome)
     return waiting
 
 
-def _read_event(tx: Tx, row: Row[Any]) -> Outcome:
-    delivery = Delivery(
-        body=row.raw,
-        content_type="application/json",
-        headers=row.headers,
-        signed=True,
-        received_at=row.received_at,
+def parse(adapter: Adapter, raw: bytes) -> Sequence[Report]:
+    """What a signed message reports; none for a ping.
+
+    Raises:
+        BankError: it cannot be read; `unreadable` says so in one line.
+    """
+    return adapter.parse_event(
+        Delivery(
+            body=raw,
+            content_type="application/json",
+            headers={},
+            signed=True,
+            received_at=wall_now(),
+        )
     )
+
+
+def unreadable(problem: BankError) -> Outcome:
+    """An event that its adapter cannot read."""
+    place = f" ({problem.where})" if problem.where else ""
+    return Outcome("parked", f"EVENT-UNREADABLE: {problem.detail}{place}")
+
+
+def _read(tx: Tx, source: str, raw: bytes, *, forced: bool) -> Outcome:
+    bank_row = banks.by_code(tx, source)
     try:
-        reports = registry.adapter(row.adapter).parse_event(delivery)
-    except (BankError, Unreadable, Invalid) as problem:
-        return _park(tx, row.source, row.message_id, row.raw, f"EVENT-UNREADABLE: {problem}")
+        reports = parse(registry.adapter(bank_row.adapter), raw)
+    except BankError as problem:
+        return unreadable(problem)
     if not reports:
         return Outcome("kept", "a kind of event that moves nothing")
-    overdue = (wall_now() - row.received_at).total_seconds() > GAP_WAIT_S
-    bank_row = banks.by_code(tx, row.source)
-    outcomes = [report(tx, bank_row, item, forced=overdue) for item in reports]
-    for outcome in outcomes:
-        if outcome.word == "parked":
-            return _park(tx, row.source, row.message_id, row.raw, outcome.why)
-    return outcomes[0]
+    outcomes = [report(tx, bank_row, item, forced=forced) for item in reports]
+    return next((one for one in outcomes if one.word == "parked"), outcomes[0])
 
 
-def _park(tx: Tx, source: str, message_id: str, raw: bytes, why: str) -> Outcome:
+def settle(tx: Tx, event_id: UUID, outcome: Outcome) -> None:
+    """Write down what became of a kept event."""
+    tx.db.execute(
+        update(inbox)
+        .where(inbox.c.id == event_id)
+        .values(outcome=outcome.word, outcome_why=outcome.why, handled_at=wall_now())
+    )
+
+
+def put_aside(tx: Tx, source: str, place: str, raw: bytes, why: str) -> None:
+    """Keep what a bank said and nobody can use, for a person, with its bytes."""
     park(
         tx,
         [
             Parked(
                 kind="event",
                 source=source,
-                where=f"event {message_id}",
-                value=message_id,
+                where=place,
+                value=place.partition(" ")[2],
                 reason=why,
                 remedy="Ask the bank which application it means, then replay.",
                 raw=raw,
             )
         ],
     )
-    return Outcome("parked", why)
+
+
+# ── 2. What was put aside, again ─────────────────────────────────────────────────────────────
+
+
+def replay(tx: Tx, row: Row[Any]) -> bool:
+    """Report a parked event, or item of a feed, again; whether it could be used now."""
+    outcome = _read(tx, row.source, row.raw, forced=True)
+    if outcome.word == "parked":
+        return False
+    if row.place.startswith(EVENT):
+        event_id = tx.db.execute(
+            select(inbox.c.id).where(
+                inbox.c.source == row.source, inbox.c.message_id == row.place[len(EVENT) :]
+            )
+        ).scalar_one()
+        settle(tx, event_id, outcome)
+    return True
 
 
 # ── 3. The feed is polled ────────────────────────────────────────────────────────────────────
@@ -197,8 +186,8 @@ def poll_due(ctx: Context, bank_code: str, works: Sequence[Work]) -> None:
             for item in page.reports:
                 outcome = report(tx, row, item, forced=True)
                 if outcome.word == "parked":
-                    reference = item.bank_reference or item.bank_status
-                    _park(tx, row.code, f"poll {reference}", item.raw, outcome.why)
+                    named = item.bank_reference or item.bank_event_id or item.bank_status
+                    put_aside(tx, row.code, f"poll {named}"[:200], item.raw, outcome.why)
             tx.db.execute(
                 update(bank)
                 .where(bank.c.id == row.id)
@@ -219,6 +208,9 @@ def take_receipt(tx: Tx, bank_row: Row[Any], application_id: UUID, receipt: Rece
     case = _locked(tx, application_id)
     if case.state not in ("sending", "asking"):
         return  # an event was faster
+    if receipt is not None and _is_about_another(case, receipt.echo):
+        _hold(tx, case, "the receipt names another application")
+        receipt = None
     if receipt is None or receipt.outcome == "unknown":
         if case.state == "sending":
             move(tx, "application", case.id, "unclear")
@@ -245,6 +237,10 @@ def take_receipt(tx: Tx, bank_row: Row[Any], application_id: UUID, receipt: Rece
         _hold(tx, case, fault)
 
 
+def _is_about_another(case: Row[Any], echo: Echo) -> bool:
+    return echo.application is not None and echo.application != ids.show("ap", case.id)
+
+
 def _acked(tx: Tx, case: Row[Any], reference: str | None) -> Row[Any]:
     if case.state not in ("sending", "asking"):
         return case
@@ -267,24 +263,18 @@ def report(tx: Tx, bank_row: Row[Any], item: Report, *, forced: bool = False) ->
     Args:
         forced: apply although an earlier report is missing (feed in order, or waited long enough).
     """
-    case = _case_of(tx, bank_row, item)
-    if case is None:
-        named = item.echo.application or item.echo.request_id or item.bank_reference or "nothing"
-        said = f"APPLICATION-UNKNOWN: {item.bank_status}: the report names {named}"
-        return Outcome("parked", said)
-    if item.sequence is not None:
-        if item.sequence == case.sequence and item.bank_status != case.bank_status:
-            return _hold(tx, case, f"two answers under sequence {item.sequence}")
-        if item.sequence <= case.sequence:
-            return Outcome("confirmed", "known already")
-        if item.sequence > case.sequence + 1 and not forced:
-            return Outcome("waits", f"sequence {case.sequence + 1} is missing")
-    if case.hold_at is not None and item.sequence is None:
-        return Outcome("held", str(case.hold_why))
+    case = _attributed(tx, bank_row, item)
+    if isinstance(case, Outcome):
+        return case
+    early = _out_of_turn(tx, case, item, forced=forced)
+    if early is not None:
+        return early
     act = ACTS.get(item.status)
-    if act is None:
+    if act is None or (item.status in BEGINNINGS and case.state in BOUND):
+        word = item.bank_status if act is None else f"{item.bank_status} after {case.state}"
+        _note_word(tx, bank_row.id, word)
         _seen(tx, case, item)
-        return Outcome("kept", f"status {item.bank_status} moves nothing")
+        return Outcome("kept", f"{word} moves nothing")
     if case.state in ("sending", "asking"):
         case = _acked(tx, case, item.bank_reference)
     outcome = act(tx, case, item)
@@ -295,6 +285,62 @@ def report(tx: Tx, bank_row: Row[Any], item: Report, *, forced: bool = False) ->
         end = update(application).where(application.c.id == case.id)
         tx.db.execute(end.values(hold_at=None, hold_why=None))
     return outcome
+
+
+def _attributed(tx: Tx, bank_row: Row[Any], item: Report) -> Row[Any] | Outcome:
+    """The application that a report speaks of, locked; or what becomes of one that has none."""
+    if item.unreadable:
+        return Outcome("parked", f"ITEM-UNREADABLE: {item.unreadable}")
+    case = _case_of(tx, bank_row, item)
+    if case is not None:
+        return case
+    if item.status == "unknown" and not _names_a_case(item):
+        _note_word(tx, bank_row.id, item.bank_status)
+        return Outcome("kept", f"{item.bank_status} moves nothing")
+    named = item.echo.application or item.echo.request_id or item.bank_reference or "nothing"
+    said = f"APPLICATION-UNKNOWN: {item.bank_status}: the report names {named}"
+    return Outcome("parked", said)
+
+
+def _out_of_turn(tx: Tx, case: Row[Any], item: Report, *, forced: bool) -> Outcome | None:
+    """What becomes of a report that is not the next one of its application."""
+    if item.sequence is None:
+        return None if case.hold_at is None else Outcome("held", str(case.hold_why))
+    if item.sequence == case.sequence and item.bank_status != case.bank_status:
+        return _hold(tx, case, f"two answers under sequence {item.sequence}")
+    if item.sequence <= case.sequence:
+        return Outcome("confirmed", "known already")
+    if item.sequence > case.sequence + 1 and not forced:
+        return Outcome("waits", f"sequence {case.sequence + 1} is missing")
+    return None
+
+
+def _names_a_case(item: Report) -> bool:
+    return bool(item.echo.application or item.echo.request_id or item.bank_reference)
+
+
+def _note_word(tx: Tx, bank_id: UUID, word: str) -> None:
+    """Count a word that nobody here knows; the operator is told of each once."""
+    new = tx.one(
+        upsert(bank_word)
+        .values(bank_id=bank_id, word=word, times=1, first_at=tx.now, last_at=tx.now)
+        .on_conflict_do_nothing(index_elements=["bank_id", "word"])
+        .returning(bank_word.c.word)
+    )
+    if new is None:
+        tx.db.execute(
+            update(bank_word)
+            .where(bank_word.c.bank_id == bank_id, bank_word.c.word == word)
+            .values(times=bank_word.c.times + 1, last_at=tx.now)
+        )
+        return
+    outbox.enqueue(
+        tx,
+        "notify",
+        f"notify:word:{bank_id}:{word}",
+        subject_id=bank_id,
+        args={"kind": "bank", "notices": ["NEW-WORD"], "facts": {"word": word}},
+    )
 
 
 def _seen(tx: Tx, case: Row[Any], item: Report) -> None:
@@ -360,6 +406,7 @@ def _echo_fault(tx: Tx, case: Row[Any], echo: Echo, *, amount_at_most: int | Non
 
 def _hold(tx: Tx, case: Row[Any], why: str) -> Outcome:
     if lifecycles.step("application", "hold", case.state) is None:
+        _note_word(tx, case.bank_id, f"{why}, {case.state}")
         return Outcome("kept", f"{why}; the application has ended: {case.state}")
     move(
         tx,

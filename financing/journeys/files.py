@@ -11,28 +11,34 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import Row, select, update
 
 from financing.context import Context
 from financing.errors import FinancingError, Unreadable
 from financing.formats import ocds
+from financing.formats.mapping import SavedMapping, Table
 from financing.formats.ocds import Release
 from financing.formats.recognise import plain, recognise
-from financing.journeys import intake, statements
+from financing.journeys import answers, intake, statements
 from financing.store.db import SYSTEM, Actor, Tx
 from financing.store.tables import parked
 from financing.values.parked import Parked
 
 SET = 200  # releases in one transaction
 STDIN = "-"
+# What reads a parked thing again, by its kind; a line of a statement is any other kind.
+REPLAYS: Mapping[str, Callable[[Tx, Row[Any]], bool]] = {
+    "record": intake.replay,
+    "event": answers.replay,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +59,21 @@ def import_paths(
     ctx: Context,
     paths: Iterable[Path | str],
     *,
+    mapping: SavedMapping | None = None,
     actor: Actor = SYSTEM,
     say: Callable[[FileReport], None] = lambda _report: None,
 ) -> list[FileReport]:
     """Import every file below these paths; the same files again change nothing.
 
+    Args:
+        mapping: what the tables among them mean, which no other format recognises.
     Raises:
         Unreadable: a path does not exist.
     """
     reports = []
     for path in files_below(paths):
         try:
-            report = _import_one(ctx, actor, path)
+            report = _import_one(ctx, actor, path, mapping)
         except FinancingError as problem:
             report = FileReport(str(path), "refused", error=problem)
         reports.append(report)
@@ -88,30 +97,36 @@ def files_below(paths: Iterable[Path | str]) -> Iterator[Path | str]:
         yield from sorted(p for p in here.rglob("*") if p.is_file()) if here.is_dir() else [here]
 
 
-def _import_one(ctx: Context, actor: Actor, path: Path | str) -> FileReport:
+def _import_one(
+    ctx: Context, actor: Actor, path: Path | str, mapping: SavedMapping | None
+) -> FileReport:
     if path == STDIN:
         # A pipe cannot be read twice, and may be longer than memory.
         with tempfile.TemporaryFile() as kept:
             shutil.copyfileobj(sys.stdin.buffer, kept)
             kept.seek(0)
-            return _read(ctx, actor, cast("BinaryIO", kept), STDIN)
+            return _read(ctx, actor, cast("BinaryIO", kept), STDIN, mapping)
     try:
         with Path(path).open("rb") as stream:
-            return _read(ctx, actor, stream, str(path))
+            return _read(ctx, actor, stream, str(path), mapping)
     except OSError as problem:
         raise Unreadable(
             f"the file cannot be opened: {problem.strerror}", where=str(path)
         ) from problem
 
 
-def _read(ctx: Context, actor: Actor, stream: BinaryIO, source: str) -> FileReport:
+def _read(
+    ctx: Context, actor: Actor, stream: BinaryIO, source: str, mapping: SavedMapping | None
+) -> FileReport:
     kind = recognise(stream)
     name = source if source == STDIN else Path(source).name
+    if kind == "ignored" and isinstance(mapping, Table):
+        kind = "statement"
     if kind == "ignored":
         return FileReport(source, kind)
     if kind == "statement":
         with ctx.begin(actor) as tx:
-            booked = statements.import_statement(tx, stream, name)
+            booked = statements.import_statement(tx, stream, name, mapping)
         return FileReport(
             source, kind, booked.read, booked.new, booked.changed, booked.unchanged, booked.parked
         )
@@ -153,7 +168,7 @@ def replay(tx: Tx, ids: Sequence[UUID] | None = None) -> dict[UUID, bool]:
         query = query.where(parked.c.id.in_(list(ids)))
     outcome = {}
     for row in tx.rows(query):
-        again = intake.replay if row.kind == "record" else statements.replay
+        again = REPLAYS.get(row.kind, statements.replay)
         outcome[row.id] = again(tx, row)
         if outcome[row.id]:
             tx.db.execute(update(parked).where(parked.c.id == row.id).values(state="replayed"))

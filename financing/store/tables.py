@@ -247,7 +247,14 @@ contract_version = Table(
     "contract_version",
     metadata,
     _id(),
-    _ref("contract_id", "contract"),
+    # The first version is written before its contract is born.
+    Column(
+        "contract_id",
+        Uuid,
+        ForeignKey("contract.id", deferrable=True, initially="DEFERRED"),
+        nullable=False,
+        index=True,
+    ),
     Column("n", Integer, nullable=False),
     _ref("release_id", "release"),
     _at("released_at"),
@@ -420,11 +427,36 @@ bank_key = Table(
     metadata,
     _id(),
     _ref("bank_id", "bank"),
-    _text("kind"),  # v1, v1a
+    _text("kind"),  # evidence/webhook_key.py
     Column("material", LargeBinary, nullable=False),  # sealed secret, or public key
     _at("live_from", null=False),
     _at("live_to"),
     _at("revoked_at"),
+    _text("name", null=True),  # the bank's own, said in each message by RFC 9421
+    UniqueConstraint("bank_id", "name"),
+)
+
+# Words of a bank that nobody here knows: kept with their messages, counted, told once.
+bank_word = Table(
+    "bank_word",
+    metadata,
+    Column("bank_id", Uuid, ForeignKey("bank.id"), primary_key=True),
+    Column("word", Text, primary_key=True),  # a status, or a type of event
+    Column("times", BigInteger, nullable=False),
+    _at("first_at", null=False),
+    _at("last_at", null=False),
+)
+
+# Of a message that is not a bank's nothing is kept but that it came.
+refused_event = Table(
+    "refused_event",
+    metadata,
+    Column("bank_id", Uuid, ForeignKey("bank.id"), primary_key=True),
+    Column("slug", Text, primary_key=True),
+    Column("address", Text, primary_key=True),
+    Column("minute", TIMESTAMP(timezone=True), primary_key=True),
+    Column("times", Integer, nullable=False),
+    Index(None, "address", "minute"),
 )
 
 product = Table(
@@ -841,6 +873,7 @@ inbox = Table(
     _text("outcome", null=True),  # applied, confirmed, kept, parked, held
     _text("outcome_why", null=True),
     _at("handled_at"),
+    _ref("key_id", "bank_key", null=True),  # of the key that signed it
     UniqueConstraint("source", "message_id"),
 )
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from bank_adapters import registry
 from bank_adapters.port import Delivery
 from financing.evidence import webhook_signature
+from financing.evidence.http_signature import Message
+from financing.evidence.webhook_key import Key
 from financing.values.times import wall_now
 from schemas.event import EVENTS
 from schemas.offer import OfferIn
@@ -42,12 +44,13 @@ def test_the_recipe_for_an_event_makes_one_that_we_accept(tmp_path: Path) -> Non
         )
         assert done.returncode == 0, done.stderr
         ((headers, sent),) = desk.attempts
-    key = webhook_signature.Key(
+    key = Key(
         kind="v1a",
         material=base64.b64decode(done.stdout.splitlines()[0]),
         live_from=wall_now() - timedelta(days=1),
     )
-    assert webhook_signature.verify(headers, sent, [key], wall_now()) == headers["webhook-id"]
+    message = Message("POST", f"{desk.url}/x", headers, sent)
+    assert webhook_signature.verify(message, [key], wall_now()) == (headers["webhook-id"], key)
     delivery = Delivery(sent, "application/json", headers, True, wall_now())
     assert [r.status for r in registry.adapter("rest_jws").parse_event(delivery)] == ["refused"]
 

@@ -17,8 +17,9 @@ from sqlalchemy import Engine, select, text
 
 from financing.context import Context
 from financing.errors import Conflict, Invalid, Untrusted
-from financing.journeys import answers, applications, banks, loans
+from financing.journeys import answers, applications, banks, files, loans, receiving
 from financing.journeys.banks import Registration
+from financing.journeys.receiving import Reply, Sent
 from financing.reads import desk
 from financing.store.tables import application, offer, organisation
 from financing.values import ids
@@ -102,9 +103,12 @@ class Lender:
             "webhook-signature": f"v1a,{base64.b64encode(signature).decode()}",
         }
 
-    def send(self, body: bytes, message_id: str | None = None) -> answers.Reply:
+    def deliver(self, headers: dict[str, str], body: bytes) -> Reply:
+        return receiving.receive(self.world.ctx, self.code, Sent(headers, body, "127.0.0.1"))
+
+    def send(self, body: bytes, message_id: str | None = None) -> Reply:
         message_id = message_id or f"msg_{next(_SERIAL)}"
-        reply = answers.receive(self.world.ctx, self.code, self.headers(body, message_id), body)
+        reply = self.deliver(self.headers(body, message_id), body)
         self.world.work()
         return reply
 
@@ -306,6 +310,47 @@ def test_a_refusal_tells_the_supplier_why(lender: Lender, world: World) -> None:
     assert world.count(told, id=supplier) == 1
 
 
+def test_a_refusal_after_acceptance_frees_the_claim(lender: Lender, world: World) -> None:
+    lender.tell("application.received", 1)
+    lender.tell("offer.made", 2, offer=lender.terms())
+    with world.ctx.begin(world.actor(lender.row(), "supplier")) as tx:
+        loans.accept_offer(tx, lender.row().id, digest_of(world))
+    assert world.count("SELECT held_fen FROM contract") > 0
+    assert lender.tell("application.refused", 3, reason_code="R34") == "failed"
+    assert lender.row().reason_code == "R34"
+    assert world.count("SELECT held_fen FROM contract") == 0
+
+
+def test_an_event_put_aside_takes_effect_when_the_operator_replays_it(
+    lender: Lender, world: World, command: Callable[..., Any]
+) -> None:
+    other = Lender(world, "bank-b").register()
+    move_to = text("UPDATE application SET bank_id = :bank")
+    own = lender.row().bank_id
+    with world.owner.begin() as link:
+        link.execute(move_to, {"bank": other})
+    lender.send(lender.event("application.received", 1))
+    assert command("parked", "--replay", "all").returncode == 1, "still unknown to this bank"
+    with world.owner.begin() as link:
+        link.execute(move_to, {"bank": own})
+    assert lender.row().state == "sending"
+    assert command("parked", "--replay", "all").returncode == 0
+    assert lender.row().state == "submitted"
+    assert world.count("SELECT count(*) FROM inbox WHERE outcome = 'applied'") == 1
+    assert world.count("SELECT count(*) FROM parked WHERE state = 'open'") == 0
+
+
+def test_an_item_of_the_feed_that_was_put_aside_is_replayed_from_its_bytes(
+    lender: Lender, world: World
+) -> None:
+    item = json.loads(lender.event("application.received", 1))["data"] | {"status": "received"}
+    with world.ctx.begin() as tx:
+        put_aside = json.dumps(item).encode()
+        answers.put_aside(tx, lender.code, "poll ZC1", put_aside, "APPLICATION-UNKNOWN: test")
+        assert list(files.replay(tx).values()) == [True]
+    assert lender.row().state == "submitted"
+
+
 def test_money_before_a_loan_is_held_and_books_nothing(lender: Lender, world: World) -> None:
     lender.tell("application.received", 1)
     paid = {"money": {"fen": FEN, "currency": "CNY"}, "on": "2026-03-02"}
@@ -345,10 +390,10 @@ def test_a_kind_of_event_that_nobody_knows_is_kept_and_moves_nothing(
 def test_an_old_or_forged_message_leaves_nothing_behind(lender: Lender, world: World) -> None:
     body = lender.event("application.received", 1)
     with pytest.raises(Untrusted) as old:
-        answers.receive(world.ctx, "bank-a", lender.headers(body, "msg_old", age_s=900), body)
+        lender.deliver(lender.headers(body, "msg_old", age_s=900), body)
     assert old.value.kind == "timestamp-too-old"
     with pytest.raises(Untrusted) as forged:
-        answers.receive(world.ctx, "bank-a", lender.headers(body, "msg_f"), body + b" ")
+        lender.deliver(lender.headers(body, "msg_f"), body + b" ")
     assert forged.value.kind == "signature-mismatch"
     assert world.count("SELECT count(*) FROM inbox") == 0
     assert lender.row().state == "sending"

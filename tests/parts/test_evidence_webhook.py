@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from financing.errors import Untrusted
 from financing.evidence import jws, webhook_signature
-from financing.evidence.webhook_signature import Key
+from financing.evidence.http_signature import Message
+from financing.evidence.webhook_key import Key
 
 # Public test keys: RFC 9421 appendix B.1, and the secret of the Standard Webhooks test suites.
 SECRET = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
@@ -36,7 +37,11 @@ HEADERS = {"webhook-id": "msg_01JNB3Q7", "webhook-timestamp": "1772415000"}
 
 def accepted(signature: str, *keys: Key, body: bytes = BODY, now: datetime = NOW) -> str:
     headers = {**HEADERS, "webhook-signature": signature}
-    return webhook_signature.verify(headers, body, keys, now)
+    return webhook_signature.verify(posted(headers, body), keys, now)[0]
+
+
+def posted(headers: Mapping[str, str], body: bytes) -> Message:
+    return Message("POST", "https://broker.example/x", headers, body)
 
 
 def refused(
@@ -48,10 +53,10 @@ def refused(
 ) -> tuple[str, int]:
     sent = {**HEADERS, "webhook-signature": signature, **headers}
     with pytest.raises(Untrusted) as caught:
-        webhook_signature.verify(sent, body, keys or (EDDSA,), now)
+        webhook_signature.verify(posted(sent, body), keys or (EDDSA,), now)
     error = caught.value
     assert error.remedy
-    said = f"{error} {error.where}"
+    said = f"{error} {error.where} {error.remedy} {error.received}"
     right = hmac.digest(SECRET, b"msg_01JNB3Q7.1772415000." + body, hashlib.sha256)
     for secret in (SECRET, right):
         assert base64.b64encode(secret).decode() not in said
@@ -64,13 +69,13 @@ def test_the_published_messages_are_accepted() -> None:
     assert accepted(V1, HMAC) == "msg_01JNB3Q7"
     assert accepted(V1A, EDDSA) == "msg_01JNB3Q7"
     headers = {
-        "Webhook-Id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
-        "Webhook-Timestamp": "1614265330",
-        "Webhook-Signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+        "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        "webhook-timestamp": "1614265330",
+        "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
     }
     now = datetime.fromtimestamp(1614265330, UTC)
     key = Key("v1", SECRET, now)
-    assert webhook_signature.verify(headers, b'{"test": 2432232314}', [key], now)
+    assert webhook_signature.verify(posted(headers, b'{"test": 2432232314}'), [key], now)
 
 
 def test_a_published_detached_jws_comes_out_byte_for_byte() -> None:
@@ -102,7 +107,7 @@ def test_another_kind_than_agreed_is_told() -> None:
     assert refused(V1) == ("signature-kind-not-agreed", 401)
     assert refused(V1A, HMAC) == ("signature-kind-not-agreed", 401)
     assert refused("v9,abc") == ("signature-kind-not-agreed", 401)
-    other = {"webhook-signature": "", "Signature-Input": "sig1=()", "Signature": "sig1=:AA==:"}
+    other = {"webhook-signature": "", "signature-input": "sig1=()", "signature": "sig1=:AA==:"}
     assert refused(headers=other) == ("signature-kind-not-agreed", 401)
 
 
@@ -171,7 +176,7 @@ def test_a_key_out_of_its_life_is_told() -> None:
 
 def test_a_bank_without_a_key_is_told_so() -> None:
     with pytest.raises(Untrusted) as caught:
-        webhook_signature.verify({**HEADERS, "webhook-signature": V1A}, BODY, [], NOW)
+        webhook_signature.verify(posted({**HEADERS, "webhook-signature": V1A}, BODY), [], NOW)
     assert caught.value.kind == "key-unknown"
 
 

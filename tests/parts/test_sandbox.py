@@ -63,7 +63,8 @@ def keys() -> tuple[signing.Keys, ec.EllipticCurvePrivateKey]:
     """The bank's keys, and the broker's private one that it must know nothing of."""
     broker = ec.generate_private_key(ec.SECP256R1())
     own = ec.generate_private_key(ec.SECP256R1())
-    return signing.Keys(own, Ed25519PrivateKey.generate(), broker.public_key()), broker
+    events = [Ed25519PrivateKey.generate() for _ in range(2)]
+    return signing.Keys(own, *events, broker.public_key()), broker
 
 
 def test_each_side_takes_the_others_signature(
@@ -162,6 +163,7 @@ def test_a_statement_begins_where_the_one_before_ended(tmp_path: Path) -> None:
         ("product", {"share_bp": 0, "cap": 1, "rate_bp": "1", "day_basis": "ACT/360", "days": 1}),
         ("product", {"share_bp": 1, "cap": 1, "rate_bp": "1", "day_basis": "30/360", "days": 1}),
         ("behaviour", {"decision": "maybe"}),
+        ("behaviour", {"signs": "with a pen"}),
         ("behaviour", {"mood": "good"}),
         ("surprise", 1),
     ],

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from financing.errors import Untrusted
-from financing.evidence import cms, jws, verify, webhook_signature
-from financing.evidence.webhook_signature import Key
+from financing.evidence import cms, jws, standard_webhooks, verify
+from financing.evidence.webhook_key import Key
 
 pytestmark = pytest.mark.real
 
@@ -36,7 +36,7 @@ def test_messages_of_standard_webhooks(real_data: Path) -> None:
         }
         key = Key("v1", base64.b64decode(case["secret_base64"]), now)
         try:
-            webhook_signature.verify(headers, case["body"].encode(), [key], now)
+            standard_webhooks.verify(headers, case["body"].encode(), [key], now)
         except Untrusted:
             accepted = False
         else:
@@ -54,7 +54,7 @@ def test_ed25519_signatures(real_data: Path) -> None:
         for test in group["tests"]:
             value = bytes.fromhex(test["sig"])
             signed = bytes.fromhex(test["msg"])
-            accepted = len(value) == 64 and webhook_signature._signs(key, value, signed)
+            accepted = len(value) == 64 and standard_webhooks._signs(key, value, signed)
             assert accepted == (test["result"] == "valid"), test["tcId"]
             seen[accepted] += 1
     assert seen.total() == 151
