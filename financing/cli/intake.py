@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from financing.cli import shared
 from financing.errors import NotFound
+from financing.formats.mapping import SavedMapping
 from financing.journeys import files
 from financing.journeys.files import FileReport
 from financing.store.db import Tx
@@ -24,11 +25,15 @@ COUNTS = ("read", "new", "changed", "unchanged", "parked")
 
 @click.command("import", epilog="Example: financing import records/ statement.xml")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+@shared.mapping
 @shared.options
-def import_files(paths: tuple[str, ...], as_json: bool, lang: str) -> int:
+def import_files(
+    paths: tuple[str, ...], mapping: SavedMapping | None, as_json: bool, lang: str
+) -> int:
     """Import procurement records and bank statements, recognised by content; - reads stdin.
 
-    The same file again changes nothing. What cannot be used is parked by name; the rest goes on.
+    A table, as a bank's CSV export, needs a mapping. The same file again changes nothing. What
+    cannot be used is parked by name; the rest goes on.
     """
 
     def say(report: FileReport) -> None:
@@ -36,7 +41,7 @@ def import_files(paths: tuple[str, ...], as_json: bool, lang: str) -> int:
             shared.progress(f"  {report.path}")
 
     with shared.opened() as ctx:
-        reports = files.import_paths(ctx, paths, say=say)
+        reports = files.import_paths(ctx, paths, mapping=mapping, say=say)
         shared.follow_up(ctx)
     total = {name: sum(getattr(report, name) for report in reports) for name in COUNTS}
     if as_json:

@@ -6,12 +6,15 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from financing import embedded, settings, work
 from financing.context import Context
+from financing.errors import Unreadable
+from financing.formats.mapping import SavedMapping, parse
 from financing.store import migrate
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -30,6 +33,27 @@ def options(command: F) -> F:
         default=settings.terminal_language,
         help="Language of what people read (default: from LANG).",
     )(command)
+
+
+def mapping(command: F) -> F:
+    """The option of verbs that read statements: --mapping, read and checked."""
+    return click.option(
+        "--mapping",
+        metavar="FILE",
+        callback=lambda _context, _option, path: path and _mapping(Path(path)),
+        help="What the columns of a table mean, or how the bank writes MT940.",
+    )(command)
+
+
+def _mapping(path: Path) -> SavedMapping:
+    try:
+        return parse(path.read_bytes(), path.name)
+    except OSError as problem:
+        raise Unreadable(
+            f"the mapping cannot be opened: {problem.strerror}",
+            where=str(path),
+            remedy="Check the path.",
+        ) from problem
 
 
 def emit(document: Any) -> None:

@@ -19,6 +19,7 @@ import click
 from financing.cli import shared
 from financing.errors import Unreadable
 from financing.formats import readers
+from financing.formats.mapping import SavedMapping
 from financing.formats.statement import (
     Balance,
     Entry,
@@ -40,8 +41,9 @@ WIDTHS: Final = (10, 18, 24, 42)  # day, amount, other side, text: 100 columns w
 
 @click.command("statement", epilog="Example: financing statement 2026-08.xml")
 @click.argument("file", metavar="FILE")
+@shared.mapping
 @shared.options
-def statement(file: str, as_json: bool, lang: str) -> int:
+def statement(file: str, mapping: SavedMapping | None, as_json: bool, lang: str) -> int:
     """Say what a bank statement would book, and whether its balance holds; changes nothing.
 
     Exit 1 where a statement would not be booked, 3 where a balance cannot be decided.
@@ -49,7 +51,7 @@ def statement(file: str, as_json: bool, lang: str) -> int:
     verdict = _Verdict()
     try:
         with Path(file).open("rb") as stream, _spool() as lines:
-            events = verdict.over(readers.read(stream, Path(file).name))
+            events = verdict.over(readers.read(stream, Path(file).name, mapping))
             if as_json:
                 _document(events, lines)
             else:

@@ -37,6 +37,7 @@ from financing.formats.camt_line import (
     text,
 )
 from financing.formats.faults import ASK_AGAIN, ASK_DAY, Cut, LineFault, looks_like
+from financing.formats.mapping import SavedMapping
 from financing.formats.statement import (
     Account,
     Balance,
@@ -84,7 +85,7 @@ def recognise(head: bytes) -> bool:
     return plain.lstrip().startswith(b"<")
 
 
-def read(stream: BinaryIO, source: str) -> Iterator[Event]:
+def read(stream: BinaryIO, source: str, _mapping: SavedMapping | None = None) -> Iterator[Event]:
     """Read a camt file: the lines of each statement as they come, then the statement itself.
 
     A statement that breaks off ends with a `Statement` whose fault says so; the complete ones

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from financing.values.text import clean
+
+MOST_VALUE: Final = 80  # characters that are shown of what is wrong
+
 ASK_AGAIN: Final = "Ask the bank for the statement again."
 ASK_CLEAN: Final = "Ask the bank for a clean export."
 ASK_DAY: Final = "Ask the bank which day it means."
@@ -37,4 +41,4 @@ class LineFault(Exception):
 
     def __init__(self, reason: str, detail: str, *, value: str, remedy: str, undecided: bool):
         super().__init__(f"{reason}: {detail}")
-        self.value, self.remedy, self.undecided = value, remedy, undecided
+        self.value, self.remedy, self.undecided = clean(value[:MOST_VALUE]), remedy, undecided

@@ -16,6 +16,7 @@ from typing import BinaryIO, Final, NamedTuple
 from financing.errors import Unreadable
 from financing.formats import mt940_line
 from financing.formats.faults import ASK_AGAIN, Cut, LineFault
+from financing.formats.mapping import SavedMapping, Swift
 from financing.formats.mt940_text import detail
 from financing.formats.statement import (
     Account,
@@ -64,16 +65,19 @@ def recognise(head: bytes) -> bool:
     return _LOOKS.search(head.removeprefix(b"\xef\xbb\xbf").replace(b"\r", b"\n")) is not None
 
 
-def read(stream: BinaryIO, source: str, *, encoding: str = "utf-8") -> Iterator[Event]:
+def read(stream: BinaryIO, source: str, mapping: SavedMapping | None = None) -> Iterator[Event]:
     """Read a file of messages: the lines of each statement as they come, then the statement.
 
     Args:
         source: the file's name, for what is parked.
-        encoding: a line that is not in it is parked.
+        mapping: the encoding, of which a line that is not in it is parked, and the bank's months.
     Raises:
         Unreadable: no statement in it.
     """
-    return _Reading(source, encoding).run(stream)
+    if isinstance(mapping, Swift):
+        encoding = mapping.encoding.removesuffix("-sig")
+        return _Reading(source, encoding, mapping.thirty_day_months).run(stream)
+    return _Reading(source).run(stream)
 
 
 @dataclass(slots=True)
@@ -118,7 +122,8 @@ class _Reading:
     """A file while it is read."""
 
     source: str
-    encoding: str
+    encoding: str = "utf-8"
+    thirty_day_months: bool = False
     run_now: _Run | None = None
     coming: _Run | None = None  # the header after a page, until its balance says what it is
     line: list[Field] = field(default_factory=list)  # a :61: with what belongs to it
@@ -200,7 +205,7 @@ class _Reading:
             LineFault: it is not.
         """
         try:
-            return each.content.decode(self.encoding).replace("\r", "")
+            return each.content.decode(self.encoding).replace("\r", "").replace("\x00", "")
         except UnicodeDecodeError:
             raise LineFault(
                 "ENCODING",
@@ -387,7 +392,7 @@ class _Reading:
             booking = mt940_line.booking(plain, run.currency, place)
             counted = booking.amount_fen if booking.status == "booked" else 0
             run.counted[booking.amount_fen < 0] += booking.status == "booked"
-            days = mt940_line.days(plain, place)
+            days = mt940_line.days(plain, place, thirty_day_months=self.thirty_day_months)
             texts = [self._text(each).strip("\n") for each in line if each.tag in ("86", "NS")]
             whole = mt940_line.booking(self._text(line[0]).strip("\n"), run.currency, place)
         except LineFault as fault:

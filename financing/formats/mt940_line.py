@@ -92,7 +92,7 @@ def _whole(field: str) -> re.Match[str] | None:
     return found
 
 
-def days(field: str, place: str, *, thirty_day_months: bool = False) -> Days:
+def days(field: str, place: str, *, thirty_day_months: bool) -> Days:
     """Entry date and value date; an entry date has no year and takes the nearest.
 
     Args:

@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO, Final
 
 from financing.errors import Unreadable
-from financing.formats import archive, camt, mt940
+from financing.formats import archive, camt, mt940, table
 from financing.formats.faults import looks_like
+from financing.formats.mapping import SavedMapping, Table
 from financing.formats.statement import Event
 from financing.values.parked import Parked
 
+TAKEN: Final = "Send camt.052, camt.053, camt.054, or MT940, or make a mapping of the table."
 LOOK: Final = 4096  # bytes by which a file is told
 
 
@@ -23,27 +25,30 @@ LOOK: Final = 4096  # bytes by which a file is told
 class Reader:
     name: str
     recognise: Callable[[bytes], bool]
-    read: Callable[[BinaryIO, str], Iterator[Event]]
+    read: Callable[[BinaryIO, str, SavedMapping | None], Iterator[Event]]
 
 
-def read(stream: BinaryIO, source: str) -> Iterator[Event]:
+def read(stream: BinaryIO, source: str, mapping: SavedMapping | None = None) -> Iterator[Event]:
     """Read a statement file of any format: lines as they come, each statement after its last.
 
     Args:
         stream: seekable; it is read from its beginning.
         source: the file's name, for what is parked.
+        mapping: what a table means, or how the bank writes MT940.
     Raises:
         Unreadable: no statement, by name and with what the file looks like.
     """
     reader = _reader(stream)
+    if reader is None and isinstance(mapping, Table):
+        return table.read(stream, source, mapping)
     if reader is None:
         looks = looks_like(stream.read(LOOK)) or "something else"
         raise Unreadable(
             f"NOT-A-STATEMENT: the file looks like {looks}",
             where=source,
-            remedy="Send camt.052, camt.053, camt.054, or MT940.",
+            remedy=TAKEN,
         )
-    return reader.read(stream, source)
+    return reader.read(stream, source, mapping)
 
 
 def _reader(stream: BinaryIO) -> Reader | None:
@@ -53,7 +58,7 @@ def _reader(stream: BinaryIO) -> Reader | None:
     return known(head)
 
 
-def _zipped(stream: BinaryIO, source: str) -> Iterator[Event]:
+def _zipped(stream: BinaryIO, source: str, mapping: SavedMapping | None) -> Iterator[Event]:
     """The statements in a ZIP; what is none is left aside, what is a bad one is parked.
 
     Raises:
@@ -66,9 +71,10 @@ def _zipped(stream: BinaryIO, source: str) -> Iterator[Event]:
             try:
                 with archive.member(opened, name, source) as unpacked:
                     reader = _reader(unpacked)
-                    if reader is None or reader.name == "zip":
+                    is_table = reader is None and isinstance(mapping, Table)
+                    if not is_table and (reader is None or reader.name == "zip"):
                         continue
-                    for event in reader.read(unpacked, source):
+                    for event in read(unpacked, source, mapping):
                         is_any = True
                         yield _inside(event, name)
             except Unreadable as problem:
@@ -79,7 +85,7 @@ def _zipped(stream: BinaryIO, source: str) -> Iterator[Event]:
         raise Unreadable(
             "NOT-A-STATEMENT: a ZIP archive without a statement in it",
             where=source,
-            remedy="Send camt.052, camt.053, camt.054, or MT940.",
+            remedy=TAKEN,
         )
     for name, why in refused:
         yield Parked("statement", source, name, "", why.detail, why.remedy)

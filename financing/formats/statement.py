@@ -24,6 +24,7 @@ SHORTEST_NUMBER: Final = 6  # a shorter one is found in texts that do not mean i
 
 Kind = Literal["books", "intraday", "notice"]
 Status = Literal["booked", "pending", "information"]
+Identity = Literal["reference", "balance", "text"]
 
 _WORD: Final = re.compile(r"[^\s,;:|#*\"'!?<>=+，；：、。！？“”‘’]+")
 _CODE: Final = re.compile(r"[0-9A-Z]+(?:[-_/.·‐‑‒–—―−][0-9A-Z]+)*")
@@ -97,7 +98,10 @@ class Entry:
         reversal: it undoes an earlier booking; the sign is its own.
         marks: what a person should know of it: DATE-MISSING, DETAILS-DO-NOT-ADD,
             BATCH-WITHOUT-DETAILS.
-        raw: the element in UTF-8, kept as evidence.
+        raw: the line as received (of XML, the element in UTF-8), kept as evidence.
+        balance_fen: what the account held after the line, where the bank says so.
+        identity: what tells it from another line of its day and amount; said by its format, never
+            chosen by looking at a file: half a file would choose otherwise, and book twice.
     """
 
     statement: int
@@ -115,6 +119,8 @@ class Entry:
     details: tuple[Detail, ...]
     marks: tuple[str, ...]
     raw: bytes
+    balance_fen: int | None = None
+    identity: Identity = "reference"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,14 +198,16 @@ def equation(opening: Balance | None, sum_fen: int, closing: Balance | None) -> 
 
 
 def tail(entry: Entry, looked_in: str) -> str:
-    """What tells a line from another of its day and amount: the bank's own reference, else what
-    the parties wrote. Never what a second sending may write differently.
+    """What tells a line from another of its day and amount: the bank's own reference or the balance
+    after it, else what the parties wrote. Never what a second sending may write differently.
 
     Args:
         looked_in: the line's remittance as `searched` gives it.
     """
-    if entry.bank_ref is not None:
+    if entry.identity == "reference" and entry.bank_ref is not None:
         return f"ref:{entry.bank_ref}"
+    if entry.identity == "balance" and entry.balance_fen is not None:
+        return f"bal:{entry.balance_fen}"
     first = entry.details[0]
     account = first.counterparty_account or ""
     said = [str(entry.value_on or ""), first.end_to_end or "", account, looked_in]

@@ -24,6 +24,7 @@ from sqlalchemy import Row, select, update
 from financing.context import Context
 from financing.errors import FinancingError, Unreadable
 from financing.formats import ocds
+from financing.formats.mapping import SavedMapping, Table
 from financing.formats.ocds import Release
 from financing.formats.recognise import plain, recognise
 from financing.journeys import answers, intake, statements
@@ -58,18 +59,21 @@ def import_paths(
     ctx: Context,
     paths: Iterable[Path | str],
     *,
+    mapping: SavedMapping | None = None,
     actor: Actor = SYSTEM,
     say: Callable[[FileReport], None] = lambda _report: None,
 ) -> list[FileReport]:
     """Import every file below these paths; the same files again change nothing.
 
+    Args:
+        mapping: what the tables among them mean, which no other format recognises.
     Raises:
         Unreadable: a path does not exist.
     """
     reports = []
     for path in files_below(paths):
         try:
-            report = _import_one(ctx, actor, path)
+            report = _import_one(ctx, actor, path, mapping)
         except FinancingError as problem:
             report = FileReport(str(path), "refused", error=problem)
         reports.append(report)
@@ -93,30 +97,36 @@ def files_below(paths: Iterable[Path | str]) -> Iterator[Path | str]:
         yield from sorted(p for p in here.rglob("*") if p.is_file()) if here.is_dir() else [here]
 
 
-def _import_one(ctx: Context, actor: Actor, path: Path | str) -> FileReport:
+def _import_one(
+    ctx: Context, actor: Actor, path: Path | str, mapping: SavedMapping | None
+) -> FileReport:
     if path == STDIN:
         # A pipe cannot be read twice, and may be longer than memory.
         with tempfile.TemporaryFile() as kept:
             shutil.copyfileobj(sys.stdin.buffer, kept)
             kept.seek(0)
-            return _read(ctx, actor, cast("BinaryIO", kept), STDIN)
+            return _read(ctx, actor, cast("BinaryIO", kept), STDIN, mapping)
     try:
         with Path(path).open("rb") as stream:
-            return _read(ctx, actor, stream, str(path))
+            return _read(ctx, actor, stream, str(path), mapping)
     except OSError as problem:
         raise Unreadable(
             f"the file cannot be opened: {problem.strerror}", where=str(path)
         ) from problem
 
 
-def _read(ctx: Context, actor: Actor, stream: BinaryIO, source: str) -> FileReport:
+def _read(
+    ctx: Context, actor: Actor, stream: BinaryIO, source: str, mapping: SavedMapping | None
+) -> FileReport:
     kind = recognise(stream)
     name = source if source == STDIN else Path(source).name
+    if kind == "ignored" and isinstance(mapping, Table):
+        kind = "statement"
     if kind == "ignored":
         return FileReport(source, kind)
     if kind == "statement":
         with ctx.begin(actor) as tx:
-            booked = statements.import_statement(tx, stream, name)
+            booked = statements.import_statement(tx, stream, name, mapping)
         return FileReport(
             source, kind, booked.read, booked.new, booked.changed, booked.unchanged, booked.parked
         )

@@ -20,6 +20,7 @@ from sqlalchemy import Row, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from financing.formats import readers
+from financing.formats.mapping import SavedMapping, parse
 from financing.formats.statement import (
     Entry,
     Event,
@@ -41,32 +42,43 @@ MOST_KEPT: Final = 32 << 20  # bytes of a file kept with what is parked of it
 # ── 1. A file ────────────────────────────────────────────────────────────────────────────────
 
 
-def import_statement(tx: Tx, stream: BinaryIO, source: str) -> Counts:
+def import_statement(
+    tx: Tx, stream: BinaryIO, source: str, mapping: SavedMapping | None = None
+) -> Counts:
     """Book what a file of statements holds; the same file again changes nothing.
 
     Args:
         stream: seekable; it is read twice, for its digest and for its lines.
         source: the file's name.
+        mapping: what a table means; it is kept with the file, for what is replayed.
     Raises:
         Unreadable: the file holds no statement.
     """
-    return _import(tx, stream, source).counts
+    return _import(tx, stream, source, mapping).counts
 
 
-def _import(tx: Tx, stream: BinaryIO, source: str) -> _Reading:
+def _import(tx: Tx, stream: BinaryIO, source: str, mapping: SavedMapping | None) -> _Reading:
     file = _file(tx, stream, source)
     reading = _Reading(tx, file.id, source)
     if file.counts.get("read") is not None and not file.counts["parked"]:
         reading.counts = Counts(read=file.counts["read"], unchanged=file.counts["read"])
         return reading
     tx.db.execute(staging.STAGE)
-    for event in readers.read(stream, source):
+    for event in readers.read(stream, source, mapping):
         reading.take(event)
     _park_whole(reading, stream, file.digest)
     # What is parked today may be mended tomorrow: such a file is read again when it comes again.
-    kept = {"read": reading.counts.read, "parked": reading.held_back}
+    kept: dict[str, Any] = {"read": reading.counts.read, "parked": reading.held_back}
+    if mapping is not None:
+        kept["mapping"] = _keep(tx, mapping.document)
     tx.db.execute(update(import_file).where(import_file.c.id == file.id).values(counts=kept))
     return reading
+
+
+def _keep(tx: Tx, content: bytes) -> str:
+    digest = f"sha-256:{hashlib.sha256(content).hexdigest()}"
+    tx.db.execute(upsert(blob).values(digest=digest, bytes=content).on_conflict_do_nothing())
+    return digest
 
 
 def _file(tx: Tx, stream: BinaryIO, source: str) -> Row[Any]:
@@ -273,8 +285,18 @@ def replay(tx: Tx, item: Row[Any]) -> bool:
         return bool(tx.db.execute(state).scalar_one() != "open")
     if item.kind != "statement":
         return False
-    raw = tx.db.execute(select(blob.c.bytes).where(blob.c.digest == item.raw.decode())).scalar()
+    digest = item.raw.decode()
+    raw = _kept(tx, digest)
     if raw is None:
         return False
-    reading = _import(tx, BytesIO(raw), item.source)
+    counts = tx.db.execute(
+        select(import_file.c.counts).where(import_file.c.digest == digest)
+    ).scalar_one()
+    document = _kept(tx, counts["mapping"]) if "mapping" in counts else None
+    mapping = parse(document, item.source) if document is not None else None
+    reading = _import(tx, BytesIO(raw), item.source, mapping)
     return item.place not in {fault.where for fault, _ in reading.whole}
+
+
+def _kept(tx: Tx, digest: str) -> bytes | None:
+    return tx.db.execute(select(blob.c.bytes).where(blob.c.digest == digest)).scalar()

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from io import BytesIO
 
 import pytest
 from sqlalchemy import Engine
 
 from financing.context import Context
-from financing.journeys import announced, checking
+from financing.formats.mapping import parse
+from financing.journeys import announced, checking, files, statements
 from financing.journeys.statements import Counts
 from tests.paying import NOW, Case, World, case
 from tests.statements_made import Line, Made, camt, mt940, told
@@ -223,3 +225,69 @@ def test_what_no_statement_confirms_in_three_working_days_is_a_case_until_it_is_
     assert turn(31) == ["NOT-CONFIRMED"]
     known.world.imports(camt(Made((B,))))
     assert known.world.parked() == []
+
+
+# Tables
+
+
+TABLE = """
+id = "basic"
+version = 1
+encoding = "gb18030"
+account = { number = "6222020200112233" }
+currency = "CNY"
+date = { column = "日期", format = "%Y-%m-%d" }
+amount = { signed = "金额" }
+balance = "余额"
+name = "户名"
+text = ["摘要"]
+"""
+
+
+def rows(*lines: Line, opening: int = 0) -> bytes:
+    """An export of these lines with its running balance, oldest first."""
+    held, out = opening, ["日期,金额,余额,户名,摘要"]
+    for each in lines:
+        held += int(each.amount.replace(".", ""))
+        out.append(f"{each.on},{each.amount},{held // 100}.{held % 100:02},{each.name},{each.text}")
+    return ("\n".join(out) + "\n").encode("gb18030")
+
+
+def test_a_table_is_booked_once_however_its_days_overlap(known: Case) -> None:
+    mapping = parse(TABLE.encode(), "m.toml")
+    days = [replace(A, on=f"2026-03-0{n}", ref="") for n in range(1, 5)]  # equal but for the day
+    twice = [*days[:2], days[1], *days[2:]]
+
+    def imports(data: bytes) -> Counts:
+        with known.world.ctx.begin() as tx:
+            return statements.import_statement(tx, BytesIO(data), "t.csv", mapping)
+
+    assert imports(rows(*twice[:3])) == Counts(read=3, new=3)
+    assert imports(rows(*twice[1:], opening=100_00)) == Counts(read=4, new=2, unchanged=2)
+    header, *oldest_first = rows(*twice).strip().split(b"\n")
+    assert imports(b"\n".join([header, *reversed(oldest_first)])) == Counts(read=5, unchanged=5)
+    assert len(known.world.payments()) == 5
+    assert holds(known.world)
+
+
+def test_a_table_of_an_unknown_account_is_replayed_with_the_mapping_it_came_with(
+    known: Case,
+) -> None:
+    mapping = parse(TABLE.replace("6222020200112233", "6217999900001111").encode(), "m.toml")
+    with known.world.ctx.begin() as tx:
+        data = BytesIO(rows(A, B))
+        assert statements.import_statement(tx, data, "t.csv", mapping).parked == 2
+    known.world.account(known.supplier, "6217 9999 0000 1111")
+    with known.world.ctx.begin() as tx:
+        assert list(files.replay(tx).values()) == [True]
+    assert booked(known.world) == [(100_00, 1), (200_00, 1)]
+
+
+def test_a_table_after_a_message_of_the_bank_books_nothing_twice(known: Case) -> None:
+    known.world.imports(camt(Made((A, B))))
+    with known.world.ctx.begin() as tx:
+        mapping = parse(TABLE.encode(), "m.toml")
+        counts = statements.import_statement(tx, BytesIO(rows(A, A, B)), "t.csv", mapping)
+    assert counts == Counts(read=3, unchanged=2, parked=1)
+    assert known.world.parked() == ["POSSIBLE-DUPLICATE"]
+    assert booked(known.world) == [(100_00, 1), (200_00, 1)]
