@@ -113,6 +113,8 @@ def town(web: Web, owner: Engine, set_clock: Callable[[datetime], None]) -> Town
                 contract_version_id=asked.contract_version_id,
             )
         )  # fmt: skip
+        # The made-up packet has no parts: its case page would rightly call the store broken.
+        tx.db.execute(update(application).values(packet_id=None))
         tx.db.execute(
             update(contract)
             .where(contract.c.id == known.contract)

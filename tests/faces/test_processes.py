@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -53,14 +53,17 @@ def test_an_address_that_is_none_is_refused_in_one_line(name: str, value: str) -
 def test_the_web_verb_answers_without_a_path_to_its_server(
     owner: Engine, settings: Settings, clean: None
 ) -> None:
-    port = urlsplit(settings.url).port
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
     with subprocess.Popen(
         [sys.executable, "-m", "financing", "web", f"--port={port}", "--workers=1"],
         cwd=ROOT,
         env=process_environment(settings) | {"PATH": "/usr/bin:/bin"},
     ) as process:
         try:
-            assert wait_for(lambda: _answer(f"{settings.url}/readyz"), "an answer", 30) == 200
+            assert wait_for(lambda: _answer(f"{url}/readyz"), "an answer", 30) == 200
         finally:
             process.terminate()
     assert process.returncode == 0
