@@ -35,6 +35,7 @@ class Status(StrEnum):
     OVERDUE = "overdue"
     SETTLED = "settled"
     WRITTEN_OFF = "written_off"
+    PAYMENT_RECEIVED = "payment_received"  # money came into the designated account
     CANCELLED = "cancelled"
     UNKNOWN = "unknown"  # a word that nobody documented: pending, the raw word is kept
 

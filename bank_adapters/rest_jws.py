@@ -165,8 +165,9 @@ class RestJws:
                 where=problem.where,
                 remedy="Send it as documented; the one received is kept.",
             ) from problem
-        word = event["type"] if kind is None else said["status"] or event["type"]
-        kind = kind or Kind("unknown")
+        # By its status the feed reads the same report: both must mean the same.
+        kind = kind or STATUSES.get(said["status"] or "", Kind("unknown"))
+        word = said["status"] or event["type"]
         absent = missing(kind, said)
         if absent:
             raise Garbled(

@@ -37,6 +37,7 @@ CATALOGUE = (
     Notice("FAILED", ("supplier", "bureau")),
     Notice("HOLD", ("bank", "operator")),
     Notice("NEW-WORD", ("operator",)),
+    Notice("PAYMENT-SAID", ("supplier", "operator")),
     Notice("REPAID", ("supplier", "bank")),
     Notice("RETURNED", ("supplier", "bank")),
     Notice("DIFFERENCE", ("bank", "operator")),

@@ -40,6 +40,7 @@ EVENTS: Final = {
     "loan.overdue": Kind("overdue", ("on",)),
     "loan.written_off": Kind("written_off", ("on",)),
     "application.cancelled": Kind("cancelled"),
+    "payment.received": Kind("payment_received", ("money", "on", "flow_reference")),
 }
 # What an item of the feed needs, by its status.
 STATUSES: Final = {kind.status: kind for kind in EVENTS.values()}

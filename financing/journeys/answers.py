@@ -529,6 +529,32 @@ def _overdue(tx: Tx, case: Row[Any], item: Report) -> Outcome:
     return loans.overdue(tx, case)
 
 
+def _payment_received(tx: Tx, case: Row[Any], item: Report) -> Outcome:
+    """Money came, says the bank: the supplier and the operator are told, and nothing is booked."""
+    if case.state not in ("locked", "drawn") or item.money is None:
+        return Outcome("kept", f"a payment is said, and the application is {case.state}")
+    if item.money.currency != case.currency:
+        return _hold(tx, case, "currency")
+    if item.echo.account_digest is not None:
+        fault = _echo_fault(
+            tx, case, Echo(account_digest=item.echo.account_digest), amount_at_most=None
+        )
+        if fault:
+            return _hold(tx, case, fault)
+    move(
+        tx,
+        "application",
+        case.id,
+        "payment_said",
+        facts={"amount_fen": item.money.fen, "flow": item.flow_reference, "on": item.on},
+    )
+    return Outcome("applied", "told; it is booked when a statement shows it")
+
+
+def _written_off(tx: Tx, case: Row[Any], item: Report) -> Outcome:
+    return loans.write_off(tx, case)
+
+
 def _cancelled(tx: Tx, case: Row[Any], item: Report) -> Outcome:
     if case.state in ("submitted", "reviewing", "action-required", "offered"):
         loans.lose_offer(tx, case, "withdraw")
@@ -557,5 +583,7 @@ ACTS: dict[str, Act] = {
     "repaid": _repaid,
     "settled": _settled,
     "overdue": _overdue,
+    "written_off": _written_off,
     "cancelled": _cancelled,
+    "payment_received": _payment_received,
 }

@@ -12,7 +12,7 @@ from sqlalchemy import Row, func, select, text
 from financing.errors import NotFound
 from financing.reads.contracts import ENDED
 from financing.store.db import Tx
-from financing.store.tables import application, bank, import_file, outbox, parked
+from financing.store.tables import application, bank, bank_word, import_file, outbox, parked
 from financing.store.visible import own
 
 MOST = 200
@@ -171,6 +171,31 @@ def on_hold(tx: Tx) -> Sequence[Row[Any]]:
         .order_by(application.c.hold_at)
         .limit(MOST)
     )
+
+
+def unknown_words(tx: Tx) -> Sequence[Row[Any]]:
+    """Words of banks that nobody here knows, the newest first."""
+    return tx.rows(
+        select(bank_word, bank.c.code)
+        .join(bank, bank.c.id == bank_word.c.bank_id)
+        .order_by(bank_word.c.last_at.desc(), bank_word.c.word)
+        .limit(MOST)
+    )
+
+
+REFUSED = text("""
+    SELECT b.code, r.slug, sum(r.times) AS times, count(DISTINCT r.address) AS addresses,
+           max(r.minute) AS last_at
+      FROM refused_event r JOIN bank b ON b.id = r.bank_id
+     WHERE r.minute > now() - interval '24 hours'
+     GROUP BY b.code, r.slug
+     ORDER BY sum(r.times) DESC, b.code, r.slug
+""")
+
+
+def refused_events(tx: Tx) -> Sequence[Row[Any]]:
+    """What came in a bank's name and was refused, by bank and cause."""
+    return tx.rows(REFUSED)
 
 
 def banks(tx: Tx) -> Sequence[Row[Any]]:

@@ -120,6 +120,8 @@ APPLICATION = (
     Step("contract", ("accepted",), "contracted", (), ("CONTRACTED",)),
     Step("lock", ("contracted",), "locked"),
     Step("draw", ("locked",), "drawn", (), ("DRAWN",)),
+    # The bank says that money came; it is booked when a statement shows it, and not before.
+    Step("payment_said", ("locked", "drawn"), SAME, (), ("PAYMENT-SAID",)),
     Step("fail", ("accepted", "contracted", "locked"), "failed", (), ("FAILED",)),
     Step("close", ("drawn",), "closed"),
     Step(

@@ -2,57 +2,102 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
 import subprocess
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
-from bank_adapters import registry
-from bank_adapters.port import Delivery
-from financing.evidence import webhook_signature
-from financing.evidence.http_signature import Message
-from financing.evidence.webhook_key import Key
-from financing.values.times import wall_now
+import pytest
+from sqlalchemy import Engine
+
+from financing.journeys.receiving import Replayed
+from financing.values import ids
+from financing.words import words
 from schemas.event import EVENTS
 from schemas.offer import OfferIn
-from tests.faces.test_rest_jws import broker
+from tests.conftest import Web
+from tests.faces.test_forms import person
+from tests.journeys.test_answers import Lender, apply
+from tests.verifying import OPENING, World, release
 
 DOCS = Path(__file__).parents[2] / "docs"
 BANKS = (DOCS / "banks.md").read_text()
 
 
-def test_the_recipe_for_an_event_makes_one_that_we_accept(tmp_path: Path) -> None:
-    (recipe,) = re.findall(r"```sh\n(.*?)```", BANKS, re.DOTALL)
-    body = {
-        "type": "application.refused",
-        "timestamp": "2026-03-02T01:29:58Z",
-        "data": {"application": "ap_1", "sequence": 2, "reason_code": "R31"},
-    }
-    (tmp_path / "body.json").write_text(json.dumps(body))
-    with broker() as desk:
+@pytest.fixture
+def world(web: Web, owner: Engine, set_clock: Callable[[datetime], None]) -> World:
+    set_clock(OPENING)
+    return World(web.ctx, owner, set_clock)
+
+
+def test_an_engineer_with_curl_and_openssl_changes_what_the_supplier_sees(
+    web: Web,
+    world: World,
+    command: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+) -> None:
+    """The blocks of the page in their order, by both ways of signing, against the real service."""
+    bank = Lender(world, "bank-a")
+    bank_id = bank.register()
+    (row,) = world.publish(release())
+    apply(world, bank, bank_id, world.ready(row))
+    case = ids.show("ap", bank.row().id)
+    key, *blocks = re.findall(r"```sh\n(.*?)```", BANKS, re.DOTALL)
+    assert len(blocks) == 4
+    told = {"BROKER": web.url, "BANK": "bank-a", "APPLICATION": case}
+
+    def typed(block: str) -> str:
         done = subprocess.run(
-            ["bash", "-c", recipe],
+            ["bash", "-ec", block],
             cwd=tmp_path,
-            env={"PATH": os.environ["PATH"], "BROKER": desk.url, "BANK": "bank-a"},
+            env={"PATH": os.environ["PATH"], **told},
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
-        ((headers, sent),) = desk.attempts
-    key = Key(
-        kind="v1a",
-        material=base64.b64decode(done.stdout.splitlines()[0]),
-        live_from=wall_now() - timedelta(days=1),
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def seen() -> str:
+        world.work()
+        return supplier.open(f"/applications/{case}").text
+
+    supplier = person(web, world, "supplier", row.supplier_id)
+    typed(key)
+    public = str(tmp_path / "ed25519.pub")
+    assert command("banks", "key", "bank-a", public, "--kind", "v1a").returncode == 0
+    assert (
+        command("banks", "key", "bank-a", public, "--kind", "ed25519", "--name", "k1").returncode
+        == 0
     )
-    message = Message("POST", f"{desk.url}/x", headers, sent)
-    assert webhook_signature.verify(message, [key], wall_now()) == (headers["webhook-id"], key)
-    delivery = Delivery(sent, "application/json", headers, True, wall_now())
-    assert [r.status for r in registry.adapter("rest_jws").parse_event(delivery)] == ["refused"]
+    before = seen()
+    received, refused = words()["application.state.submitted"], words()["application.state.refused"]
+    assert received["en"] not in before
+    for block in blocks[:2]:
+        said = typed(block)
+    assert json.loads(said)["id"].endswith("_1")
+    assert received["en"] in seen()
+    for block in blocks[2:]:
+        said = typed(block)
+    assert json.loads(said)["id"].endswith("_2")
+    assert refused["en"] in seen()
+    assert bank.row().reason_code == "R31"
+
+
+def test_every_word_of_refusal_is_documented() -> None:
+    said = set()
+    for name in ("webhook_signature", "webhook_key", "standard_webhooks", "http_signature"):
+        source = (DOCS.parent / "financing" / "evidence" / f"{name}.py").read_text()
+        said |= set(re.findall(r'slug="([a-z-]+)"', source))
+    said |= {"key-expired", "key-revoked", "key-not-yet-valid"}
+    said |= {"timestamp-too-old", "timestamp-in-future", Replayed.slug}
+    assert len(said) > 15
+    for slug in said:
+        assert f"`{slug}`" in BANKS, slug
 
 
 def test_every_event_and_every_field_of_an_offer_is_documented() -> None:

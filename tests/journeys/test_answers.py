@@ -187,6 +187,31 @@ def test_events_move_the_application_step_by_step(lender: Lender, world: World) 
     ]  # fmt: skip
 
 
+def test_a_payment_that_the_bank_tells_of_is_told_and_books_nothing(
+    lender: Lender, world: World
+) -> None:
+    money = {"fen": FEN, "currency": "CNY"}
+    said = {"money": money, "on": "2026-03-02", "flow_reference": "E1"}
+    lender.tell("application.received", 1)
+    assert lender.tell("payment.received", 2, **said) == "submitted"
+    assert "payment_said" not in world.events(lender.row().id), "no loan, no payment to tell of"
+    lender.tell("offer.made", 3, offer=lender.terms())
+    with world.ctx.begin(world.actor(lender.row(), "supplier")) as tx:
+        loans.accept_offer(tx, lender.row().id, digest_of(world))
+    lender.tell("loan.contracted", 4, loan_reference="LN1", money=money, on="2026-03-02")
+    account = json.loads(lender.event("x", 9))["data"]["echo"]["account_digest"]
+    lender.tell("account.locked", 5, account_digest=account)
+    lender.tell("loan.disbursed", 6, money=money, on="2026-03-02", flow_reference="F1")
+    assert lender.tell("payment.received", 7, **said) == "drawn"
+    assert world.events(lender.row().id)[-1] == "payment_said"
+    assert world.count("SELECT count(*) FROM notice WHERE kind = 'PAYMENT-SAID'") == 1
+    assert world.count("SELECT count(*) FROM payment") == 0
+    assert world.count("SELECT count(*) FROM bank_repayment") == 0
+    other = {"echo": {"account_digest": "sha-256:" + "0" * 64}}
+    lender.tell("payment.received", 8, **said, **other)
+    assert lender.row().hold_at is not None, "money into another account is looked into"
+
+
 def test_a_repeated_event_is_one_event_in_effect(lender: Lender, world: World) -> None:
     body = lender.event("application.received", 1)
     assert lender.send(body, "msg_a").status == 202

@@ -68,5 +68,7 @@ def adapters_page(tx: Tx, _ask: Ask) -> Page:
             "banks": rows,
             "stopped": sum(1 for row in rows if row.stopped_at),
             "on_hold": desk.on_hold(tx),
+            "unknown": desk.unknown_words(tx),
+            "refused": desk.refused_events(tx),
         },
     )
