@@ -102,14 +102,6 @@ def machine(web: Web, role: str, of: str, *scopes: str) -> Machine:
     return Machine(web, machine_id, secret, answer.json()["access_token"])
 
 
-def machine_of(web: Web, role: str, organisation_id: UUID, *scopes: str) -> Machine:
-    with web.ctx.begin() as tx:
-        of = tx.db.execute(
-            select(organisation.c.identifier).where(organisation.c.id == organisation_id)
-        ).scalar_one()
-    return machine(web, role, of, *scopes)
-
-
 def party(world: World, kind: str, name: str, code: str | None = None) -> UUID:
     with world.ctx.begin() as tx:
         row_id = new_id()
@@ -155,14 +147,26 @@ def offered(world: World, application_id: UUID, reference: str = "SX1") -> str:
     return digest
 
 
+class Machines(dict[str, Machine]):
+    """A machine of each role, admitted when it is first asked for."""
+
+    def __init__(self, web: Web, of: dict[str, str]) -> None:
+        super().__init__()
+        self.web, self.of = web, of
+
+    def __missing__(self, role: str) -> Machine:
+        self[role] = machine(self.web, role, self.of[role])
+        return self[role]
+
+
 @dataclass(frozen=True)
 class Town:
     """What there is to ask for, by the prefix of its id, and a machine of each role."""
 
     world: World
     web: Web
-    machines: dict[str, Machine]
-    strangers: dict[str, Machine]
+    machines: Machines
+    strangers: Machines
     ids: dict[str, UUID]
     job: str
     contracts: tuple[Row[Any], ...]
@@ -220,20 +224,20 @@ def build(web: Web, world: World) -> Town:
     question = world.ask(asked)
     party(world, "bureau", "财政局")
     party(world, "platform", "平台")
-    roles = {
-        "supplier": ("supplier", ready.supplier_id), "purchaser": ("purchaser", ready.purchaser_id),
-    }  # fmt: skip
-    made = {role: machine_of(web, kind, who) for role, (kind, who) in roles.items()}
-    made |= {
-        "bank": machine(web, "bank", "bank-a"),
-        "bureau": machine(web, "bureau", "财政局"),
-        "operator": machine(web, "operator", "平台"),
-    }
+    with web.ctx.begin() as tx:
+        rows = tx.rows(select(organisation.c.id, organisation.c.identifier))
+        known = {row.id: row.identifier for row in rows}
+    made = Machines(
+        web,
+        {
+            "supplier": known[ready.supplier_id], "purchaser": known[ready.purchaser_id],
+            "bank": "bank-a", "bureau": "财政局", "operator": "平台",
+        },
+    )  # fmt: skip
     kinds = {"operator": "platform"}
-    strangers = {}
-    for role in made:
+    for role in made.of:
         party(world, kinds.get(role, role), f"另一{role}")
-        strangers[role] = machine(web, role, f"另一{role}")
+    strangers = Machines(web, {role: f"另一{role}" for role in made.of})
     town = Town(world, web, made, strangers, {}, "", (world.now(ready), asked, world.now(third)))
     application_id = town.applied(0, "bank-a")
     offered(world, application_id)

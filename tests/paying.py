@@ -211,7 +211,7 @@ def _drawn(
             "source": "s", "received_at": tx.now,
         },
         contract_version: {
-            "id": made["version"], "contract_id": row.id, "n": int(made["version"]) % 9999,
+            "id": made["version"], "contract_id": row.id, "n": int(made["version"]) % 9999 + 9,
             "release_id": made["release"], "digest": made["version"].hex, "created_at": tx.now,
             "facts": silent_facts(),
         },

@@ -76,7 +76,10 @@ def mine(tx: Tx) -> list[Mine]:
         select(contract, purchaser.c.name.label("purchaser_name"))
         .join(purchaser, purchaser.c.id == contract.c.purchaser_id)
         .where(own(tx.actor, "contract"))
-        .order_by(contract.c.signed_on.desc().nulls_last(), contract.c.id)
+        .order_by(
+            func.coalesce(contract.c.signed_on, contract.c.award_on).desc().nulls_last(),
+            contract.c.id,
+        )
         .limit(MOST)
     )
     live: dict[UUID, list[Row[Any]]] = {row.id: [] for row in rows}

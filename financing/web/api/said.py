@@ -47,7 +47,7 @@ _KINDS: Final = tuple(
         (r"\d+ bytes, at most (?P<most>\d+) are read", "large"),
         (r"not UTF-8", "utf8"),
         (r"not JSON: (?P<why>.*)", "json"),
-        (r"key (?P<key>.*) occurs twice in one object", "key_twice"),
+        (r"key (?P<name>.*) occurs twice in one object", "key_twice"),
         (r"(?P<name>NaN|-?Infinity) is not a JSON number", "nan"),
         (
             r"(?:whole )?number (?P<number>.*?)…? (?:out of range|beyond 2\*\*53)",
