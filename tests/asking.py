@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
 import requests
 from sqlalchemy import Row, insert, select, update
 
@@ -143,6 +144,7 @@ def offered(world: World, application_id: UUID, reference: str = "SX1") -> str:
                 prepayment=None, penalty_bp=None, conditions=(), digest=digest,
                 valid_until=tx.now + timedelta(days=7), canonical=b'{"reference":"SX1"}',
             ),
+            pytest.fail,
         )  # fmt: skip
     return digest
 

@@ -455,7 +455,7 @@ def _offered(tx: Tx, case: Row[Any], item: Report) -> Outcome:
     held = _must_echo(tx, case, item)
     if held:
         return held
-    return loans.take_offer(tx, case, item.offer)
+    return loans.take_offer(tx, case, item.offer, lambda why: _hold(tx, case, why))
 
 
 def _offer_gone(tx: Tx, case: Row[Any], item: Report) -> Outcome:
@@ -492,7 +492,7 @@ def _contracted(tx: Tx, case: Row[Any], item: Report) -> Outcome:
     if case.state != "accepted":
         return _hold(tx, case, f"the bank contracts what is {case.state}")
     held = _must_echo(tx, case, item)
-    return held or loans.sign(tx, case, item)
+    return held or loans.sign(tx, case, item, lambda why: _hold(tx, case, why))
 
 
 def _locked_account(tx: Tx, case: Row[Any], item: Report) -> Outcome:
@@ -508,7 +508,7 @@ def _locked_account(tx: Tx, case: Row[Any], item: Report) -> Outcome:
     )
     if version is None or item.echo.account_digest != version.digest:
         return _hold(tx, case, "account_digest")
-    return loans.lock_account(tx, case, version)
+    return loans.lock_account(tx, case, version, lambda why: _hold(tx, case, why))
 
 
 def _disbursed(tx: Tx, case: Row[Any], item: Report) -> Outcome:

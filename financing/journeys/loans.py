@@ -41,6 +41,7 @@ from financing.context import Context
 from financing.errors import Conflict, Invalid
 from financing.journeys import allocation, banks, claims
 from financing.journeys.outcome import Outcome
+from financing.rules import lifecycles
 from financing.store import ledger, outbox
 from financing.store.db import Tx, lock
 from financing.store.move import create, move, move_many
@@ -66,7 +67,7 @@ Hold = Callable[[str], Outcome]
 # ── 1. The offer ─────────────────────────────────────────────────────────────────────────────
 
 
-def take_offer(tx: Tx, case: Row[Any], terms: Offer) -> Outcome:
+def take_offer(tx: Tx, case: Row[Any], terms: Offer, hold: Hold) -> Outcome:
     """Record the bank's offer; the same revision again is nothing, a new one replaces it."""
     known = tx.one(
         select(offer.c.id).where(
@@ -78,7 +79,7 @@ def take_offer(tx: Tx, case: Row[Any], terms: Offer) -> Outcome:
     if known is not None:
         return Outcome("confirmed", "offer known already")
     if not 0 < terms.amount.fen <= case.amount_fen or terms.amount.currency != case.currency:
-        return Outcome("held", "the offer's amount is not within what was applied for")
+        return hold("the offer's amount is not within what was applied for")
     end_open_offer(tx, case.id, "replace")
     create(
         tx,
@@ -332,14 +333,14 @@ def of_application(tx: Tx, application_id: UUID) -> Row[Any] | None:
     return tx.one(select(loan).where(loan.c.application_id == application_id).with_for_update())
 
 
-def sign(tx: Tx, case: Row[Any], item: Report) -> Outcome:
+def sign(tx: Tx, case: Row[Any], item: Report, hold: Hold) -> Outcome:
     """The loan contract is signed, within the accepted offer."""
     terms = tx.db.execute(
         select(offer).where(offer.c.application_id == case.id, offer.c.state == "accepted")
     ).one()
     principal = item.money.fen if item.money else terms.amount_fen
     if principal > terms.amount_fen:
-        return Outcome("held", "the bank contracts more than it offered")
+        return hold("the bank contracts more than it offered")
     signed_on = item.on or tx.today
     create(
         tx,
@@ -367,7 +368,7 @@ def sign(tx: Tx, case: Row[Any], item: Report) -> Outcome:
     return Outcome("applied")
 
 
-def lock_account(tx: Tx, case: Row[Any], version: Row[Any]) -> Outcome:
+def lock_account(tx: Tx, case: Row[Any], version: Row[Any], hold: Hold) -> Outcome:
     """The bank has verified and locked the designated account for this loan."""
     if version.state == "active":
         move(
@@ -379,7 +380,7 @@ def lock_account(tx: Tx, case: Row[Any], version: Row[Any]) -> Outcome:
             locked_by=case.id,
         )
     elif version.locked_by != case.id:
-        return Outcome("held", "the account is locked by another loan")
+        return hold("the account is locked by another loan")
     move(tx, "application", case.id, "lock", facts={"digest": version.digest})
     return Outcome("applied")
 
@@ -485,6 +486,20 @@ def overdue(tx: Tx, case: Row[Any]) -> Outcome:
     if row is None or row.state not in ("active", "repaying"):
         return Outcome("confirmed", "nothing is outstanding here")
     move(tx, "loan", row.id, "fall_due")
+    return Outcome("applied")
+
+
+def write_off(tx: Tx, case: Row[Any]) -> Outcome:
+    """The bank gives the loan up; its claim ends, the account stays locked until it is freed.
+
+    Source: rulebook, life cycle of the loan: only a settled loan frees its account.
+    """
+    row = of_application(tx, case.id)
+    if row is None or lifecycles.step("loan", "write_off", row.state) is None:
+        return Outcome("confirmed", "nothing is outstanding here")
+    move(tx, "loan", row.id, "write_off")
+    claims.release(tx, case.id)
+    move(tx, "application", case.id, "close", facts={"loan": row.id})
     return Outcome("applied")
 
 
