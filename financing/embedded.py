@@ -45,6 +45,7 @@ SOCKET_PREFIX = "fin-"
 SOCKET_FOLDER_BYTES = 80  # unix(7) allows 107 bytes for the whole path of a socket
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2  # bit numbers of capabilities(7)
 STALE_SIGNS = ('"postmaster.pid" already exists', "pre-existing shared memory block")
+STARTER = fcntl.LOCK_EX | fcntl.LOCK_NB
 VARIABLES = {"postgres": "DATABASE_URL", "redis": "REDIS_URL"}
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Stores:
 
     database_url: str
     redis_url: str
+    started: tuple[tuple[str, subprocess.Popen[bytes]], ...] = ()  # by this command, by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ def stores(settings: Settings, *, fast: bool = False) -> Iterator[Stores]:
     """
     with ExitStack() as stack:
         urls = {"postgres": settings.database_url, "redis": settings.redis_url}
+        started: list[tuple[str, subprocess.Popen[bytes]]] = []
         for name, url in urls.items():
             if url:
                 continue
@@ -89,26 +92,40 @@ def stores(settings: Settings, *, fast: bool = False) -> Iterator[Stores]:
                     where=VARIABLES[name],
                     remedy="Set it, or unset FINANCING_LIVE.",
                 )
-            urls[name] = stack.enter_context(_embedded(settings.data.absolute(), name, fast=fast))
-        yield Stores(database_url=str(urls["postgres"]), redis_url=str(urls["redis"]))
+            data = settings.data.absolute()
+            urls[name], process = stack.enter_context(_embedded(data, name, fast=fast))
+            if process is not None:
+                started.append((name, process))
+        yield Stores(str(urls["postgres"]), str(urls["redis"]), tuple(started))
 
 
 @contextmanager
-def _embedded(data: Path, name: str, *, fast: bool) -> Iterator[str]:
+def _embedded(
+    data: Path, name: str, *, fast: bool
+) -> Iterator[tuple[str, subprocess.Popen[bytes] | None]]:
     with ExitStack() as stack:
         try:
             data.mkdir(mode=0o700, parents=True, exist_ok=True)
             users = stack.enter_context(_lock(data / f"{name}.users", fcntl.LOCK_SH))
+            process = None
             with _lock(data / "embedded.lock", fcntl.LOCK_EX):
                 url = _found(data, name)
                 if url is None:
-                    stack.enter_context(_lock(data / f"{name}.starter", fcntl.LOCK_EX))
+                    # Not waited for: who holds it waits for us before it ends (`_stop`).
+                    stack.enter_context(_lock(data / f"{name}.starter", STARTER))
                     server = _start(data, name, fast=fast)
                     stack.callback(_stop, data, name, server, users)
-                    url = server.url
+                    url, process = server.url, server.process
+        except BlockingIOError:
+            raise Unreachable(
+                f"the embedded {name} server no longer answers, and the command that started it"
+                " still runs",
+                where=str(data),
+                remedy="End that command, then try again.",
+            ) from None
         except (OSError, subprocess.SubprocessError) as error:
             raise _cannot(name, str(error)) from error
-        yield url
+        yield url, process
 
 
 def _cannot(name: str, why: str) -> Unreachable:
@@ -169,7 +186,7 @@ def _found(data: Path, name: str) -> str | None:
 def _starter_lives(data: Path, name: str) -> bool:
     """Tell a server that runs from one whose command was killed and that still answers."""
     try:
-        with _lock(data / f"{name}.starter", fcntl.LOCK_EX | fcntl.LOCK_NB):
+        with _lock(data / f"{name}.starter", STARTER):
             return False
     except BlockingIOError:
         return True

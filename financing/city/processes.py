@@ -119,9 +119,16 @@ class Crew:
         }
 
     def assert_alive(self) -> None:
-        """Raise when one of the processes has ended by itself."""
+        """Raise when one of the processes, or of the servers under them, has ended by itself."""
         for child in self.children:
             child.assert_alive()
+        for name, process in self.stores.started:
+            if process.poll() is not None:
+                raise Unreachable(
+                    f"the embedded {name} server ended",
+                    where=str(self.settings.data / f"{name}.log"),
+                    remedy="Read that file.",
+                )
 
     def end(self) -> None:
         """Tell all to end, wait, and kill whoever does not."""

@@ -38,7 +38,9 @@ SUBJECTS = {
     "confirmation": text("SELECT contract_id FROM confirmation WHERE id = ANY(:ids)"),
     "account_version": text("SELECT contract_id FROM account_version WHERE id = ANY(:ids)"),
     "claim": text("SELECT contract_id FROM claim WHERE id = ANY(:ids)"),
-    "payment": text("SELECT contract_id FROM payment WHERE id = ANY(:ids) AND contract_id IS NOT NULL"),
+    "payment": text(
+        "SELECT contract_id FROM payment WHERE id = ANY(:ids) AND contract_id IS NOT NULL"
+    ),
 }
 
 

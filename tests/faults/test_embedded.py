@@ -117,6 +117,21 @@ def test_a_killed_command_takes_its_servers_along_and_the_next_one_starts(
     assert not Path(left_behind).exists()
 
 
+def test_a_server_that_died_under_its_command_is_no_reason_to_wait(
+    tmp_path: Path, holder: subprocess.Popen[str]
+) -> None:
+    pid = int((tmp_path / "postgres" / "postmaster.pid").read_text().split()[0])
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(Unreachable) as refused, embedded.stores(Settings(data=tmp_path)):
+        pass
+    assert "still runs" in refused.value.detail
+    assert holder.stdin is not None
+    holder.stdin.close()
+    holder.wait(20)
+    with embedded.stores(Settings(data=tmp_path), fast=True) as stores:
+        assert ask(stores, "SELECT 1") == [(1,)]
+
+
 def test_servers_that_are_set_are_used_as_they_are(tmp_path: Path) -> None:
     settings = Settings(database_url="postgresql+psycopg://x", redis_url="redis://y", data=tmp_path)
     with embedded.stores(settings) as stores:
