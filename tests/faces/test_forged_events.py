@@ -466,6 +466,17 @@ def test_a_body_that_is_not_plain_json_is_not_looked_at(
     assert desk.count("SELECT count(*) FROM refused_event") == 0
 
 
+def test_a_body_of_no_length_or_too_much_is_not_read(desk: Desk) -> None:
+    headers = standard(desk.eddsa, new_id(), BODY) | {"Content-Type": "application/json"}
+    with requests.Session() as session:
+        session.trust_env = False
+        address = f"{desk.web.url}/api/v1/webhooks/banks/bank-a"
+        chunked = session.post(address, data=iter([BODY]), headers=headers, timeout=20)
+    assert (chunked.status_code, chunked.json()["type"]) == (411, "/problems/length-missing")
+    assert desk.send("bank-a", headers, b" " * ((1 << 20) + 1)).status_code == 413
+    assert desk.count("SELECT count(*) FROM inbox") == 0
+
+
 def test_a_signed_body_that_cannot_be_read_is_kept_and_parked_and_its_sender_told(
     desk: Desk,
 ) -> None:
