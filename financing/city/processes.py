@@ -34,6 +34,7 @@ from financing.work import worker_lives
 READY_S: Final = 60
 ENDING_S: Final = 15
 LOOK_S: Final = 0.02
+STORES: Final = {"database": "DATABASE_URL", "queue": "REDIS_URL"}  # as /readyz calls them
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +247,20 @@ def answering(crew: Crew, ctx: Context) -> None:
 
 
 def _is_ready(session: requests.Session, url: str) -> bool:
+    """Whether the web process answers and reaches its stores.
+
+    Raises:
+        Unreachable: it answers, and says that a store is away.
+    """
     try:
-        return session.get(f"{url}/readyz", timeout=5).ok
+        answer = session.get(f"{url}/readyz", timeout=5)
     except requests.RequestException:
         return False
+    for name, variable in STORES.items():
+        if answer.json().get(name) == "unreachable":
+            raise Unreachable(
+                f"the {name} cannot be reached",
+                where=variable,
+                remedy=f"Start it, or check {variable}.",
+            )
+    return answer.ok

@@ -363,6 +363,7 @@ def serve(
 def _serve_given(
     settings: Settings, port: int, say: Callable[[str], None], until: Callable[[Crew], None]
 ) -> None:
+    port = port or processes.free_port()
     given = replace(settings, url=f"http://127.0.0.1:{port}")
     with embedded.stores(given) as stores:
         ctx = Context.open(given)

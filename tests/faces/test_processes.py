@@ -41,6 +41,17 @@ def test_a_database_that_is_away_is_called_by_its_name(verb: str, tmp_path: Path
     assert "DATABASE_URL" in line and "secret" not in line
 
 
+def test_a_queue_that_is_away_is_called_by_its_name(
+    settings: Settings, clean: None, tmp_path: Path
+) -> None:
+    done = run(
+        "serve", "--port=0", DATABASE_URL=str(settings.database_url), FINANCING_DATA=str(tmp_path)
+    )
+    assert done.returncode == 4, done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert "REDIS_URL" in line
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("DATABASE_URL", "garbage"), ("REDIS_URL", "http://x")]
 )
