@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from marshmallow import fields
 
+from financing.rules.capacity import Source, TermName
+from financing.rules.checks import Result
 from schemas.fields import Day, Digest, Money, Text, Truth
 from schemas.shown import (
     Amount,
@@ -18,9 +22,8 @@ from schemas.shown import (
     Shown,
     Word,
     Yes,
+    states_of,
 )
-
-STATES = ("signed", "awarded", "performing", "accepted", "paid", "terminated")
 
 
 class Contract(Shown):
@@ -30,7 +33,7 @@ class Contract(Shown):
     version = Number()
     number = Name()
     title = Name(metadata={"example": "第1所学校照明改造"})
-    state = Word(*STATES)
+    state = Word(*states_of("contract"), metadata={"example": "signed"})
     purchaser = Name(attribute="purchaser_name", metadata={"example": "某区教育局"})
     supplier = Name(attribute="supplier_name", metadata={"example": "某照明有限公司"})
     amount = Amount(attribute="amount_fen", allow_none=True)
@@ -59,7 +62,7 @@ class Milestone(Shown):
 class Account(Shown):
     """The designated account; never its whole number."""
 
-    state = Word("active", "proposed", "locked")
+    state = Word(*states_of("account_version"), metadata={"example": "active"})
     holder = Name(metadata={"example": "某照明有限公司"})
     bank_name = Name(metadata={"example": "某银行郑州分行"})
     last4 = Name(metadata={"example": "2345"})
@@ -73,14 +76,16 @@ class ContractWhole(Contract):
     milestones = fields.List(fields.Nested(Milestone()))
     account = fields.Nested(Account(), allow_none=True)
     confirmation = Id("cf", allow_none=True)
-    confirmation_state = Word("confirmed", "asked", "refused", "expired", allow_none=True)
+    confirmation_state = Word(
+        *states_of("confirmation"), allow_none=True, metadata={"example": "confirmed"}
+    )
 
 
 class Check(Shown):
     """The result of one check: what was seen, by which source, and what to do."""
 
     id = Name(attribute="check_id", metadata={"example": "C-AMOUNT"})
-    result = Word("pass", "fail", "unknown", "not-applicable")
+    result = Word(*get_args(Result))
     blocks = Yes()
     seen = Both(allow_none=True)
     source = Name(metadata={"example": "政府采购法 46"})
@@ -91,9 +96,9 @@ class Check(Shown):
 class CapacityLine(Shown):
     """One line of the reckoning; what is taken off is negative."""
 
-    name = Word("amount", "paid", "open", "held", "available", "share", "cap", "capacity")
+    name = Word(*get_args(TermName))
     amount = Amount(attribute="fen")
-    source = Word("record", "statement", "purchaser", "claims", "reckoned", "product")
+    source = Word(*get_args(Source))
     on = On(allow_none=True)
 
 
@@ -140,7 +145,7 @@ class Confirmation(Shown):
     number = Name()
     title = Name(metadata={"example": "第1所学校照明改造"})
     supplier = Name(attribute="supplier_name", metadata={"example": "某照明有限公司"})
-    state = Word("asked", "confirmed", "refused", "expired")
+    state = Word(*states_of("confirmation"))
     amount = Amount(attribute="amount_fen", allow_none=True)
     shown = Free()
     shown_digest = Name(metadata={"example": "sha-256:" + "9f" * 32})

@@ -6,11 +6,12 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
+from financing.rules.deadlines import RULES
 from schemas.fields import Text
 from schemas.shown import Asked, At, Exact, Id, Name, Number, On, Shown, Word, Yes
 
 JUDGED = ("bank", "purchaser", "service")
-RULE = "政府采购法 50"
+SOURCE = "政府采购法 第四十七条"
 
 
 class Share(Shown):
@@ -26,7 +27,7 @@ class Figure(Shown):
     id = Name(attribute="figure.id", metadata={"example": "B-APPR"})
     name = Name(metadata={"example": "银行批准率"})
     definition = Name(metadata={"example": "……"})
-    source = Name(attribute="figure.source", metadata={"example": RULE})
+    source = Name(attribute="figure.source", metadata={"example": SOURCE})
     definition_version = Number(attribute="figure.version")
     subject = Word(*JUDGED, attribute="figure.subject")
     unit = Word("percent", "hours", "days", attribute="figure.unit")
@@ -58,7 +59,7 @@ class FigureLine(Shown):
 class Late(Shown):
     """One obligation that is late, counted in Chinese working days."""
 
-    rule = Word("PAY", "SIGN", "ANN", "FILE", "CONFIRM", "ACC", "TELL-WINNER")
+    rule = Word(*dict.fromkeys(row.id for row in RULES), metadata={"example": "PAY"})
     contract = Id("ct", attribute="contract_id")
     number = Name(attribute="contract")
     who = Name(metadata={"example": "某区教育局"})
@@ -66,7 +67,7 @@ class Late(Shown):
     due = On()
     working_days_late = Number()
     kind = Word("statutory", "plan", "notice")
-    source = Name(metadata={"example": RULE})
+    source = Name(metadata={"example": SOURCE})
     provisional = Yes()
 
 
@@ -87,7 +88,7 @@ class Parked(Shown):
     """Something that could not be used: where it stood, why, and what to do."""
 
     id = Id("pd")
-    kind = Word("record", "statement")
+    kind = Word("record", "statement", "line", "event")
     source = Name(metadata={"example": "records.json"})
     place = Name(metadata={"example": "/releases/3"})
     value = Name(metadata={"example": ""})

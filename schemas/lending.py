@@ -5,13 +5,7 @@ from __future__ import annotations
 from marshmallow import fields, validate
 
 from schemas.fields import Count, Digest, Money, Text
-from schemas.shown import Amount, Asked, At, Free, Id, Name, Number, On, Shown, Word
-
-STATES = (
-    "submitted", "draft", "sending", "asking", "reviewing", "action-required", "offered",
-    "accepted", "contracted", "locked", "drawn", "closed", "refused", "declined", "expired",
-    "withdrawn", "stale", "failed",
-)  # fmt: skip
+from schemas.shown import Amount, Asked, At, Free, Id, Name, Number, On, Shown, Word, states_of
 
 
 class Application(Shown):
@@ -26,7 +20,7 @@ class Application(Shown):
     purchaser = Name(attribute="purchaser_name", metadata={"example": "某区教育局"})
     bank = Name(attribute="bank_code", metadata={"example": "bank-a"})
     bank_name = Name(metadata={"example": "某银行"})
-    state = Word(*STATES)
+    state = Word(*states_of("application"), metadata={"example": "submitted"})
     amount = Amount(attribute="amount_fen")
     tenor_days = Number(metadata={"example": 180})
     packet = Id("pk", attribute="packet_id", allow_none=True)
@@ -51,7 +45,7 @@ class Offer(Shown):
     version = Number()
     application = Id("ap", attribute="application_id")
     bank = Name(attribute="bank_code", metadata={"example": "bank-a"})
-    state = Word("open", "accepted", "declined", "replaced", "withdrawn", "expired")
+    state = Word(*states_of("offer"))
     reference = Name(metadata={"example": "SX1"})
     revision = Number()
     amount = Amount(attribute="amount_fen")
@@ -74,7 +68,7 @@ class Loan(Shown):
     application = Id("ap", attribute="application_id")
     contract = Id("ct", attribute="contract_id")
     bank = Name(attribute="bank_code", metadata={"example": "bank-a"})
-    state = Word("drawn", "signed", "repaying", "overdue", "settled", "written-off")
+    state = Word(*states_of("loan"), metadata={"example": "active"})
     reference = Name(allow_none=True, metadata={"example": "DK20260305"})
     principal = Amount(attribute="principal_fen")
     drawn = Amount(attribute="drawn_fen")
@@ -90,7 +84,7 @@ class Payment(Shown):
     id = Id("pm")
     version = Number()
     contract = Id("ct", attribute="contract_id")
-    state = Word("allocated", "matched", "diverted", "reversed")
+    state = Word(*states_of("payment"), metadata={"example": "allocated"})
     amount = Amount(attribute="amount_fen")
     value_on = On()
     payer = Name(metadata={"example": "某区教育局"})

@@ -17,13 +17,13 @@ from marshmallow import RAISE, Schema, ValidationError
 from marshmallow.fields import Field, List, Nested
 
 from financing.errors import NotFound
+from financing.rules.lifecycles import LIFECYCLES, SAME
 from financing.values import ids
 from financing.values.money import money_json
 from financing.values.times import rfc3339
 from schemas.fields import Count, Day, Digest, Instant, Money, Rate, Text, Truth
 
 DIGEST: Final = "sha-256:" + "9f" * 32
-MOST: Final = 2000
 _LETTERS: Final = "[0-7][0-9A-HJKMNP-TV-Z]{25}"
 
 
@@ -77,6 +77,11 @@ class Word(Name):
     def __init__(self, *known: str, **rest: Any) -> None:
         super().__init__(**rest)
         self.known = known
+
+
+def states_of(kind: str) -> tuple[str, ...]:
+    """Every state of a life cycle, in the order in which a row reaches them."""
+    return tuple(dict.fromkeys(step.after for step in LIFECYCLES[kind] if step.after != SAME))
 
 
 class Number(Field[int]):

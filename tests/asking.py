@@ -103,6 +103,14 @@ def machine(web: Web, role: str, of: str, *scopes: str) -> Machine:
     return Machine(web, machine_id, secret, answer.json()["access_token"])
 
 
+def machine_of(web: Web, role: str, organisation_id: UUID) -> Machine:
+    """A machine of an organisation that is known by its id."""
+    with web.ctx.begin() as tx:
+        query = select(organisation.c.identifier).where(organisation.c.id == organisation_id)
+        of = tx.db.execute(query).scalar_one()
+    return machine(web, role, of)
+
+
 def party(world: World, kind: str, name: str, code: str | None = None) -> UUID:
     with world.ctx.begin() as tx:
         row_id = new_id()

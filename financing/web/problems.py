@@ -93,7 +93,7 @@ def _document(ours: FinancingError, status: int) -> str:
         title = words.t(f"api.problem.{slug}", lang)
         errors = tuple((_place(where), *said(what, mend, lang)) for where, what, mend in errors)
         detail = said(detail, "", lang)[0]
-        if status in (413, 500, 503):
+        if status in (413, 429, 500, 503):
             detail = words.t(f"api.status.{status}", lang)
         if isinstance(ours, NotFound):  # the same words, whatever is absent or not the asker's
             detail, mend = words.t("api.absent", lang), words.t("api.check_address", lang)

@@ -278,6 +278,7 @@ def test_a_machine_that_asks_too_often_waits_and_others_do_not(town: Town) -> No
         answer = town["bureau"].get(f"{ROOT}/inbox")
         assert answer.status_code == 429
         assert answer.headers["Retry-After"] == "1"
+        assert answer.headers["RateLimit"].startswith('"default";r=0;')
         assert answer.json()["type"] == "/problems/limited"
         assert town["operator"].get(f"{ROOT}/inbox").status_code == 200
         redis.flushdb()

@@ -11,6 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from financing.web.api.openapi import OPERATIONS, summary
 from financing.web.api.page import command
+from financing.words import words
 from tests.asking import nobody
 from tests.conftest import ROOT, Web
 
@@ -30,6 +31,18 @@ def test_every_operation_is_shown_with_its_example(web: Web, lang: str) -> None:
     ids = re.findall(r' id="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
+
+
+def test_the_type_of_every_problem_is_an_address_that_explains_it(web: Web) -> None:
+    slugs = [key.removeprefix("api.why.") for key in words() if key.startswith("api.why.")]
+    assert {f"api.problem.{slug}" for slug in slugs} == {
+        key for key in words() if key.startswith("api.problem.")
+    }
+    for slug in slugs:
+        answer = nobody(web).get(f"/problems/{slug}?lang=en")
+        assert answer.status_code == 200
+        assert words()[f"api.why.{slug}"]["en"] in unescape(answer.text)
+    assert nobody(web).get("/problems/nothing").status_code == 404
 
 
 @pytest.mark.browser

@@ -26,6 +26,7 @@ from financing.errors import (
     Conflict,
     Forbidden,
     Invalid,
+    Limited,
     NotFound,
     Unauthenticated,
     Unreadable,
@@ -81,13 +82,14 @@ class WrongType(Unreadable):
 
 def answer(ctx: Context, take: rate.Take, row: Operation, **given: str) -> Response:
     """Answer one request."""
-    g.is_operation = True
     g.lang = request.accept_languages.best_match(words.LANGUAGES) or "zh"
     holder = None if row.permits == ("public",) else _holder(ctx)
     actor = holder.actor if holder else Actor("public", lang=g.lang)
     if holder is not None:
         g.person = SignedIn("", actor, "")
         g.allowance = take(str(actor.login_id))
+        if g.allowance is not None and not g.allowance.is_granted:
+            raise Limited("too many requests", retry_after_s=1)
         _may(row, holder)
     named = row.ids_of(given)
     g.subject = next((str(value) for value in named.values() if isinstance(value, UUID)), "")

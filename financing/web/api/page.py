@@ -6,6 +6,8 @@ import json
 from types import SimpleNamespace
 from typing import Any, Final
 
+from financing import words
+from financing.errors import NotFound
 from financing.store.db import Tx
 from financing.web.api.openapi import OPERATIONS, TOKEN_PATH, filters, statuses, summary
 from financing.web.api.table import ROOT, Operation
@@ -28,6 +30,14 @@ def api_page(tx: Tx, ask: Ask) -> Page:
             "operations": [_shown(row, ask.lang, url) for row in OPERATIONS],
         },
     )
+
+
+@route("GET", "/problems/<slug>", permit="public")
+def problem_page(_tx: Tx, _ask: Ask, slug: str) -> Page:
+    """What does this kind of problem mean, and what do I do?"""
+    if f"api.problem.{slug}" not in words.words():
+        raise NotFound("no such problem", where="problem")
+    return Page("problem_kind.html", {"slug": slug, "root": ROOT})
 
 
 def _shown(row: Operation, lang: str, url: str) -> SimpleNamespace:

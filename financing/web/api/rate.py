@@ -10,8 +10,6 @@ from typing import Final, NamedTuple
 
 from redis import Redis, RedisError
 
-from financing.errors import Limited
-
 REQUESTS: Final = 600
 WINDOW_S: Final = 60
 POLICY: Final = f'"default";q={REQUESTS};w={WINDOW_S}'
@@ -33,8 +31,9 @@ TAKE: Final = """
 
 
 class Allowance(NamedTuple):
-    """What a machine has left, and in how many seconds its bucket is full again."""
+    """Whether a request may pass, what is left, and in how many seconds the bucket is full."""
 
+    is_granted: bool
     left: int
     full_s: int
 
@@ -59,8 +58,6 @@ def bucket(url: str | None) -> Take:
             taken, left, full_s = script(keys=[f"rate:{who}"], args=[REQUESTS, WINDOW_S])
         except RedisError:
             return None
-        if not taken:
-            raise Limited("too many requests", retry_after_s=1)
-        return Allowance(left, full_s)
+        return Allowance(bool(taken), left, full_s)
 
     return take
