@@ -23,7 +23,7 @@ from uuid import UUID, uuid5
 
 from sqlalchemy import Row, select, text, update
 
-from financing.journeys import claims, receivable
+from financing.journeys import claims, owing_again, receivable
 from financing.rules import lifecycles, postings
 from financing.rules.rates import interest
 from financing.store import ledger
@@ -416,6 +416,9 @@ def _restore(tx: Tx, contracts: Sequence[Row[Any]], loans: Sequence[Row[Any]], o
     books = ledger.balances(tx, "contract", [row.id for row in contracts])
     ledger.post_many(tx, [each for row in contracts for each in _evened(row, books[row.id], on)])
     refresh_open(tx, [row.id for row in contracts])
+    for row in loans:
+        if row.state == "settled":
+            owing_again.restore(tx, row, _outstanding_fen(row, owed[row.id]))
     for row in contracts:
         if row.state == "paid" and not postings.is_paid(books[row.id]):
             move(tx, "contract", row.id, "unpay")

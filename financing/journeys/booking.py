@@ -96,6 +96,7 @@ def book(
     _itemise(tx, explained)
     announced.close(tx)
     returns.undo(tx, account.id)
+    returns.note_batches(tx)
     staged, new = tx.db.execute(
         text("SELECT count(*), count(*) FILTER (WHERE is_new) FROM stage")
     ).one()

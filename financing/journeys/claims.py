@@ -93,6 +93,25 @@ def discharge(tx: Tx, application_id: UUID) -> None:
     _end(tx, application_id, "discharge")
 
 
+def restore(tx: Tx, application_id: UUID, outstanding_fen: int) -> None:
+    """Hold the claim of a loan that owes again, as far as the contract still carries it.
+
+    Nothing is held where another loan has taken all of it meanwhile.
+    """
+    row = tx.one(
+        select(claim).where(claim.c.application_id == application_id, claim.c.state == "discharged")
+    )
+    if row is None:
+        return
+    room = tx.db.execute(
+        select(contract.c.open_fen - contract.c.held_fen).where(contract.c.id == row.contract_id)
+    ).scalar_one()
+    fen = min(held_by(outstanding_fen, row.share_bp), room)
+    if fen > 0:
+        _give(tx, row, fen)
+        move(tx, "claim", row.id, "restore", facts={"held_fen": fen}, held_fen=fen)
+
+
 def _end(tx: Tx, application_id: UUID, event: str) -> None:
     row = live(tx, application_id)
     if row is not None:

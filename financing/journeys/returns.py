@@ -1,6 +1,7 @@
 """Money that goes back: a reversal or return undoes exactly one earlier payment.
 
-1. `undo` pairs what went out of an account with the payment that it undoes, and undoes it
+1. `undo`         pairs what went out of an account with the payment that it undoes, and undoes it
+2. `note_batches` returns that hide among other payments of one booking are cases
 
 A return may be imported before its original, so every import of the account looks again at what
 still waits. What nobody can tell is a case for a person.
@@ -96,4 +97,40 @@ def _close_cases(tx: Tx, return_ids: Sequence[UUID]) -> None:
             parked.c.state == "open",
         )
         .values(state="replayed")
+    )
+
+
+# ── 2. Batches ───────────────────────────────────────────────────────────────────────────────
+
+IN_BATCHES: Final = text("""
+    SELECT e.id, e.booking_on, s.place, jsonb_array_length(e.details -> 'parts') AS parts,
+           jsonb_array_length(jsonb_path_query_array(e.details,
+               '$.parts[*] ? (@.returned != null)')) AS returned
+      FROM stage s JOIN entry e ON e.id = s.entry_id
+     WHERE e.status = 'booked' AND NOT (e.details -> 'is_returned')::boolean
+       AND jsonb_path_exists(e.details, '$.parts[*] ? (@.returned != null)')
+     ORDER BY s.position
+""")
+
+
+def note_batches(tx: Tx) -> None:
+    """Make a case of each booking on the stage that holds returns beside other payments.
+
+    One booking undoes one payment or none, so these wait for a person; they are no payments.
+    """
+    park(
+        tx,
+        [
+            Parked(
+                "line",
+                "statement",
+                f"entry {row.id}",
+                str(row.id),
+                f"REVERSAL-IN-BATCH: {row.returned} of {row.parts} payments of {row.place},"
+                f" booked on {row.booking_on}, came back",
+                "Ask the bank for the returns one by one, or which payments they undo.",
+                row.id.bytes,
+            )
+            for row in tx.rows(IN_BATCHES)
+        ],
     )

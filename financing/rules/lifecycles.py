@@ -124,6 +124,7 @@ APPLICATION = (
     Step("payment_said", ("locked", "drawn"), SAME, (), ("PAYMENT-SAID",)),
     Step("fail", ("accepted", "contracted", "locked"), "failed", (), ("FAILED",)),
     Step("close", ("drawn",), "closed"),
+    Step("reopen", ("closed",), "drawn"),  # a payment of the settled loan went back
     Step(
         "hold",
         (
@@ -158,6 +159,7 @@ CLAIM = (
     Step("reduce", ("held",), SAME, ("verify",)),
     Step("release", ("held",), "released", ("verify",)),
     Step("discharge", ("held",), "discharged", ("verify",)),
+    Step("restore", ("discharged",), "held", ("verify",)),  # its loan owes again
 )
 
 LOAN = (

@@ -300,6 +300,19 @@ def test_a_return_that_comes_before_its_original_waits_for_it(known: Case) -> No
     assert known.world.parked() == []
 
 
+def test_returns_inside_a_batch_are_a_case_and_no_payments(known: Case) -> None:
+    batch = Line("10.00", ref="R", parts=(("14.00", "x"), ("-4.00", "y")))
+    made = camt(Made((batch,)))
+    returned = b"</RmtInf><RtrInf><Rsn><Cd>AC04</Cd></Rsn></RtrInf></TxDtls></NtryDtls>"
+    known.world.imports(made.replace(b"</RmtInf></TxDtls></NtryDtls>", returned))
+    assert [row.amount_fen for row in known.world.payments()] == [14_00]
+    assert known.world.parked() == ["REVERSAL-IN-BATCH"]
+    reason = known.world.rows("SELECT reason FROM parked")[0].reason
+    assert "1 of 2 payments of Stmt[1]/Ntry[1]" in reason
+    known.world.imports(made.replace(b"</RmtInf></TxDtls></NtryDtls>", returned), "again.xml")
+    assert known.world.parked() == ["REVERSAL-IN-BATCH"]
+
+
 def test_money_that_comes_back_to_us_is_no_payment(known: Case) -> None:
     known.world.imports(Made((Line("50.00", reversal=True), Line("60.00", returned="AC04"))))
     assert known.world.payments() == []
