@@ -169,6 +169,12 @@ def accept_offer(tx: Tx, application_id: UUID, offer_digest: str) -> Row[Any]:
     )
     if case.state == "accepted" and newest is not None and newest.digest == offer_digest:
         return case
+    if case.state in ("accepted", "contracted", "locked", "drawn", "closed"):
+        raise Conflict(
+            words.t("offer.taken", lang),
+            where="/offer_digest",
+            remedy=words.t("offer.follow", lang),
+        )
     if case.hold_at is not None:
         # Nobody binds himself to an offer while the bank contradicts itself.
         raise Conflict(

@@ -130,6 +130,7 @@ CASES: tuple[tuple[str, dict[str, Any], str, str], ...] = (
     ("DOC-DIGEST", {}, "pass", "pass"),
     ("DOC-DIGEST", {"documents": (Document("a", "x", "y"),)}, "fail", "fail"),
     ("DOC-DIGEST", {"documents": (Document("a", "x", None),)}, "unknown", "unknown"),
+    ("DOC-DIGEST", {"documents": ()}, "unknown", "none"),
     ("DOC-SIG", {}, "unknown", "unknown"),
     ("CONFIRMED", {}, "pass", "pass"),
     ("CONFIRMED", {"confirmation": None}, "unknown", "never"),
