@@ -91,6 +91,41 @@ class Payment(Shown):
     outcome = Name(metadata={"example": "allocated"})
 
 
+class Consented(Shown):
+    """A consent that was given: for which contract, to which bank, over which text."""
+
+    contract = Id("ct", attribute="contract_id")
+    bank = Name(attribute="bank_code", metadata={"example": "bank-a"})
+    version = Name(attribute="text_version", metadata={"example": "consent/1"})
+    digest = Name(attribute="text_digest", metadata={"example": "sha-256:" + "9f" * 32})
+    given_at = At()
+
+
+class Request(Shown):
+    """One request to the bank, as it went; `error` is null where the answer could be used."""
+
+    verb = Name(metadata={"example": "submit"})
+    method = Name(metadata={"example": "POST"})
+    path = Name(metadata={"example": "/applications"})
+    status = Number(allow_none=True, metadata={"example": 200})
+    elapsed_ms = Number(metadata={"example": 41})
+    bytes_out = Number(metadata={"example": 30100})
+    bytes_in = Number(metadata={"example": 612})
+    error = Name(allow_none=True, metadata={"example": None})
+    at = At()
+
+
+class Event(Shown):
+    """One event of the bank; `outcome` is null until it was looked at."""
+
+    id = Name(attribute="message_id", metadata={"example": "msg_01JNB3Q7"})
+    digest = Name(metadata={"example": "9f" * 32})
+    received_at = At()
+    handled_at = At(allow_none=True)
+    outcome = Name(allow_none=True, metadata={"example": "applied"})
+    outcome_why = Name(allow_none=True, metadata={"example": None})
+
+
 class Apply(Asked):
     """An application to one or more banks for one amount."""
 

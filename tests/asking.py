@@ -15,16 +15,19 @@ from bank_adapters.port import Offer
 from financing.journeys import banks, loans
 from financing.journeys.banks import Registration
 from financing.store import parking
+from financing.store.db import Tx
 from financing.store.move import create, move
 from financing.store.outbox import enqueue
 from financing.store.tables import (
     application,
     bank_account,
+    inbox,
     offer,
     organisation,
     outbox,
     packet,
     parked,
+    transcript,
 )
 from financing.values.ids import new_id, show
 from financing.values.money import Money
@@ -222,6 +225,22 @@ class Town:
         return {name: self.world.count(f"SELECT count(*) FROM {name}") for name in tables}
 
 
+def exchanged(tx: Tx, code: str) -> None:
+    """One request to a bank, and one event of it."""
+    tx.db.execute(
+        insert(transcript).values(
+            bank=code, verb="submit", method="POST", path=f"/{code}", status=200, elapsed_ms=4,
+            bytes_out=1, bytes_in=1, at=tx.now,
+        )
+    )  # fmt: skip
+    tx.db.execute(
+        insert(inbox).values(
+            id=new_id(), source=code, message_id=f"msg_{code}", digest="9f" * 32, raw=b"{}",
+            received_at=tx.now,
+        )
+    )  # fmt: skip
+
+
 def build(web: Web, world: World) -> Town:
     """Contracts ready and not, an application with its packet, a loan, a payment, parked things."""
     for code in ("bank-a", "bank-b", "bank-c"):
@@ -258,6 +277,8 @@ def build(web: Web, world: World) -> Town:
         )
         enqueue(tx, "submit", "submit:0195", bank="bank-a")
         tx.db.execute(update(outbox).where(outbox.c.key == "submit:0195").values(parked=tx.now))
+        exchanged(tx, "bank-a")
+        exchanged(tx, "bank-b")
         account = tx.db.execute(select(bank_account).limit(1)).one()
         paid = create(
             tx, "payment", "book", account_id=account.id, contract_id=ready.id, amount_fen=100,

@@ -1,4 +1,8 @@
-"""Questions about offers, loans, and payments, each beside the bank or contract that it is of."""
+"""Questions about what passes between a firm and a bank: consents, offers, loans, payments, calls.
+
+1. `consents`, `offers`, `loans`, `payments` each beside the bank or contract that it is of
+2. `requests`, `events` what we asked a bank, and what it told us
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,16 @@ from sqlalchemy import Row, Select, select
 from financing.errors import NotFound
 from financing.reads.listing import Piece, Window, newest_first
 from financing.store.db import Tx
-from financing.store.tables import application, bank, loan, offer, payment
+from financing.store.tables import (
+    application,
+    bank,
+    consent,
+    inbox,
+    loan,
+    offer,
+    payment,
+    transcript,
+)
 from financing.store.visible import own
 
 asked = application.alias("asked")  # `own` looks into the table itself
@@ -56,6 +69,35 @@ def payments(tx: Tx, window: Window, contract_id: UUID | None) -> Piece:
     if contract_id is not None:
         query = query.where(payment.c.contract_id == contract_id)
     return newest_first(tx, query, payment.c.created_at, payment.c.id, window)
+
+
+def consents(tx: Tx, window: Window) -> Piece:
+    """The consents that the actor gave, each beside the bank that it names."""
+    query = (
+        select(consent, bank.c.code.label("bank_code"))
+        .join(bank, bank.c.id == consent.c.bank_id)
+        .where(own(tx.actor, "consent"))
+    )
+    return newest_first(tx, query, consent.c.given_at, consent.c.id, window)
+
+
+def requests(tx: Tx, window: Window) -> Piece:
+    """What we asked the actor's bank, and how it answered; never a body."""
+    query = select(transcript).where(own(tx.actor, "transcript"))
+    return newest_first(tx, query, transcript.c.at, transcript.c.id, window)
+
+
+def events(tx: Tx, window: Window) -> Piece:
+    """What the actor's bank told us, and what became of it; without its bytes."""
+    query = select(
+        inbox.c.message_id,
+        inbox.c.digest,
+        inbox.c.received_at,
+        inbox.c.handled_at,
+        inbox.c.outcome,
+        inbox.c.outcome_why,
+    ).where(own(tx.actor, "inbox"))
+    return newest_first(tx, query, inbox.c.received_at, inbox.c.id, window)
 
 
 def _one(tx: Tx, query: Select[Any], what: str) -> Row[Any]:

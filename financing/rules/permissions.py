@@ -39,6 +39,7 @@ PERMISSIONS = (
     Permission("payment.read", ("supplier", "purchaser"), "payment"),
     Permission("purchase.read", ("purchaser",), "contract"),
     Permission("packet.read", ("supplier", "bank"), "packet"),
+    Permission("exchange.read", ("bank",), "transcript"),
     Permission("contract.confirm", ("purchaser",), "confirmation"),
     Permission("account.approve", ("purchaser",), "contract"),
     Permission("performance.accept", ("purchaser",), "contract"),

@@ -16,10 +16,13 @@ from financing.store.db import Actor, Tx
 from financing.store.tables import (
     account_version,
     application,
+    bank,
     bank_account,
     claim,
     confirmation,
+    consent,
     contract,
+    inbox,
     loan,
     metadata,
     notice,
@@ -27,6 +30,7 @@ from financing.store.tables import (
     packet,
     payment,
     statement,
+    transcript,
 )
 
 SEES_ALL = ("system", "bureau")
@@ -43,10 +47,8 @@ def own(actor: Actor, name: str) -> ColumnElement[bool]:
         return true()
     if name in ("parked", "statement", "bank_account"):
         return true() if actor.role == "operator" else _own_accounts(actor, name)
-    if name == "contract":
-        return _own_contract(actor)
-    if name == "application":
-        return _own_application(actor)
+    if name in _DIRECT:
+        return _DIRECT[name](actor)
     through_application = {
         offer: offer.c,
         packet: packet.c,
@@ -100,6 +102,27 @@ def _own_accounts(actor: Actor, name: str) -> ColumnElement[bool]:
     if name == "bank_account":
         return or_(owner, false())
     return exists().where(bank_account.c.id == statement.c.account_id, owner)
+
+
+def _own_consent(actor: Actor) -> ColumnElement[bool]:
+    return consent.c.supplier_id == actor.organisation_id
+
+
+def _own_request(actor: Actor) -> ColumnElement[bool]:
+    return exists().where(bank.c.code == transcript.c.bank, bank.c.id == actor.organisation_id)
+
+
+def _own_event(actor: Actor) -> ColumnElement[bool]:
+    return exists().where(bank.c.code == inbox.c.source, bank.c.id == actor.organisation_id)
+
+
+_DIRECT = {
+    "contract": _own_contract,
+    "application": _own_application,
+    "consent": _own_consent,
+    "transcript": _own_request,  # what went to a bank
+    "inbox": _own_event,  # what came from it
+}
 
 
 def visible(actor: Actor, name: str) -> Select[Any]:

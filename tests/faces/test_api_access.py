@@ -157,6 +157,20 @@ def test_a_bank_sees_an_application_only_once_it_was_sent_to_it(town: Town) -> N
         assert town["bank"].get(f"{ROOT}/{path}").status_code == 404
 
 
+def test_a_bank_reads_its_own_exchange_alone(town: Town) -> None:
+    (asked,) = town["bank"].get(f"{ROOT}/request-log").json()["items"]
+    (told,) = town["bank"].get(f"{ROOT}/received-events").json()["items"]
+    assert (asked["path"], told["id"]) == ("/bank-a", "msg_bank-a")
+
+
+def test_a_token_of_a_machine_that_ends_at_this_moment_is_none(town: Town) -> None:
+    """A token may be made while the machine ends: the machine's own row decides."""
+    assert town["bureau"].get(f"{ROOT}/inbox").status_code == 200
+    with town.world.owner.begin() as link:
+        link.execute(update(machine_table).values(retired_at=wall_now()))
+    assert town["bureau"].get(f"{ROOT}/inbox").status_code == 401
+
+
 # Tokens
 
 

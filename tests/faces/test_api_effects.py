@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Engine, event, select, text, update
 
 from financing.store.tables import machine_answer
 from financing.values.ids import show
@@ -26,9 +26,9 @@ def town(web: Web, owner: Engine, set_clock: Callable[[datetime], None]) -> Town
     return build(web, World(web.ctx, owner, set_clock))
 
 
-def events(town: Town, event: str) -> int:
+def events(town: Town, name: str) -> int:
     """How often it happened to the town's application."""
-    return town.world.events(town.ids["ap"]).count(event)
+    return town.world.events(town.ids["ap"]).count(name)
 
 
 # One key, one effect
@@ -270,6 +270,30 @@ def test_what_did_not_change_is_not_sent_again(town: Town) -> None:
     changed = supplier.get(path, **{"If-None-Match": tag})
     assert changed.status_code == 200
     assert changed.json()["state"] == "withdrawn"
+
+
+def test_a_longer_list_takes_no_more_questions(town: Town) -> None:
+    asked: list[str] = []
+
+    def note(*given: Any) -> None:
+        asked.append(str(given[2]))
+
+    def statements(path: str) -> int:
+        asked.clear()
+        assert town["supplier"].get(path).status_code == 200
+        return len(asked)
+
+    event.listen(town.web.ctx.engine, "before_cursor_execute", note)
+    try:
+        paths = [f"{ROOT}/contracts", f"{ROOT}/applications", f"{ROOT}/inbox"]
+        few = [statements(path) for path in paths]
+        rows = town.world.publish(*(release(n) for n in range(30, 40)))
+        assert len(rows) == 10
+        for code in ("bank-b", "bank-c"):
+            town.applied(0, code, 10_000_00)
+        assert [statements(path) for path in paths] == few
+    finally:
+        event.remove(town.web.ctx.engine, "before_cursor_execute", note)
 
 
 def test_looking_changes_nothing(town: Town) -> None:

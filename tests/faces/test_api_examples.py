@@ -29,7 +29,8 @@ FIRST = {
     "contract.confirm": "purchaser", "performance.accept": "purchaser", "figures.read": "bureau",
     "deadlines.read": "bureau", "parked.read": "operator", "parked.replay": "operator",
     "job.read": "operator", "job.retry": "operator", "bank.desk": "operator",
-    "inbox.read": "supplier", "loan.read": "supplier", "payment.read": "supplier",
+    "inbox.read": "supplier", "exchange.read": "bank", "loan.read": "supplier",
+    "payment.read": "supplier",
 }  # fmt: skip
 
 

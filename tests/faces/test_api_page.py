@@ -59,7 +59,9 @@ def test_the_page_fits_and_can_be_read_by_anybody(chromium: Any, web: Web) -> No
                 "document.documentElement.scrollWidth - document.documentElement.clientWidth"
             )
             assert wide <= 0, (lang, width, wide)
-            page.screenshot(path=SHOTS / f"api-{lang}-{width}.png", clip=TOP | {"width": width})
+            page.screenshot(
+                full_page=True, path=SHOTS / f"api-{lang}-{width}.png", clip=TOP | {"width": width}
+            )
             results = Axe().run(page)
             assert results.violations_count == 0, results.generate_report()
             context.close()

@@ -199,6 +199,24 @@ def list_payments(tx: Tx, call: Call) -> Piece:
     return lending.payments(tx, call.window, call.query["contract"])
 
 
+@operation("GET", "/consents", permits=("application.read",), gives=shown.Consented(), is_list=True)
+def list_consents(tx: Tx, call: Call) -> Piece:
+    """Consents that the supplier gave."""
+    return lending.consents(tx, call.window)
+
+
+@operation("GET", "/request-log", permits=("exchange.read",), gives=shown.Request(), is_list=True)
+def list_requests(tx: Tx, call: Call) -> Piece:
+    """What we asked the bank, and how it answered."""
+    return lending.requests(tx, call.window)
+
+
+@operation("GET", "/received-events", permits=("exchange.read",), gives=shown.Event(), is_list=True)
+def list_events(tx: Tx, call: Call) -> Piece:
+    """What the bank told us, and what became of it."""
+    return lending.events(tx, call.window)
+
+
 @operation(
     "GET",
     "/packets/<pk:packet>",
