@@ -252,17 +252,19 @@ def run_lane(ctx: Context, kind: str, bank: str, me: str) -> int:
     """Claim one set of a lane and do it; returns how many rows were claimed."""
     job = BY_KIND[kind]
     lease_s = LOCAL_LEASE_S if job.nature == "local" else ERRAND_LEASE_S
+    do = _local if job.nature == "local" else _errand
     with ctx.begin() as tx:
         works = outbox.claim(tx, kind, bank, me, lease_s=lease_s)
-        for work in works:
-            if work.died >= DEADLY:
-                outbox.later(tx, work, 0, error="kills-worker", park=True)
-    healthy = [work for work in works if work.died < 2]
-    poisoned = [work for work in works if 2 <= work.died < DEADLY]
-    do = _local if job.nature == "local" else _errand
-    for batch in ([healthy] if healthy else []) + [[work] for work in poisoned]:
-        do(ctx, job, bank, batch)
-    return len(works)
+    if works:
+        do(ctx, job, bank, works)
+    with ctx.begin() as tx:
+        suspects = outbox.claim(tx, kind, bank, me, lease_s=lease_s, alone=True)
+        deadly = [work for work in suspects if work.died >= DEADLY]
+        for work in deadly:
+            outbox.later(tx, work, 0, error="kills-worker", park=True)
+    if suspects and not deadly:
+        do(ctx, job, bank, suspects)
+    return len(works) + len(suspects)
 
 
 def _step(job: Job) -> Callable[..., Any]:

@@ -20,6 +20,9 @@ from financing.rules.jobs import BY_KIND, JOBS
 from financing.store.db import Tx
 from financing.store.tables import outbox
 
+SET = 100  # rows that one claim takes
+SUSPECT = 2  # workers that died with a row before it is taken alone
+
 CLAIM = text("""
     UPDATE outbox o
        SET due = now() + make_interval(secs => :lease), token = token + 1, worker = :me,
@@ -27,6 +30,7 @@ CLAIM = text("""
       FROM (SELECT id FROM outbox
              WHERE kind = :kind AND bank = :bank AND due <= now()
                AND done IS NULL AND parked IS NULL
+               AND (died + (worker IS NOT NULL)::int >= :suspect) = :alone
              ORDER BY due LIMIT :n FOR UPDATE SKIP LOCKED) c
      WHERE o.id = c.id
     RETURNING o.id, o.token, o.attempt, o.died, o.sent_at, o.key, o.subject_id, o.args
@@ -39,7 +43,7 @@ DONE = text("""
 """)
 
 LATER = text("""
-    UPDATE outbox SET due = now() + make_interval(secs => :seconds), worker = NULL,
+    UPDATE outbox SET due = now() + make_interval(secs => :seconds), worker = NULL, died = 0,
            attempt = attempt + :failed, last_error = :error,
            sent_at = CASE WHEN :unsent THEN NULL ELSE sent_at END,
            parked = CASE WHEN :park THEN now() END
@@ -110,9 +114,18 @@ def enqueue_many(
         tx.rings.update((kind, str(row["bank"])) for row in rows)
 
 
-def claim(tx: Tx, kind: str, bank: str, me: str, *, lease_s: int, n: int = 100) -> list[Work]:
-    """Take due rows of a lane; a row that killed two workers is taken alone."""
-    rows = tx.rows(CLAIM, {"kind": kind, "bank": bank, "me": me, "lease": lease_s, "n": n})
+def claim(
+    tx: Tx, kind: str, bank: str, me: str, *, lease_s: int, alone: bool = False
+) -> list[Work]:
+    """Take due rows of a lane, in sets; those that two workers died with, one at a time.
+
+    Whoever dies with a set makes all of it look guilty: alone, only the guilty one stays so.
+
+    Args:
+        alone: one of the suspects, instead of a set of the others.
+    """
+    asked = {"kind": kind, "bank": bank, "me": me, "lease": lease_s, "suspect": SUSPECT}
+    rows = tx.rows(CLAIM, asked | {"alone": alone, "n": 1 if alone else SET})
     return [Work(**row._mapping) for row in rows]
 
 

@@ -111,6 +111,21 @@ def test_a_row_that_kills_workers_is_taken_alone_and_then_parked(
     assert rows(owner)["tell:2"][1], "parked as one that kills workers"
 
 
+def test_workers_that_die_with_a_set_make_no_row_of_it_guilty(
+    ctx: Context, owner: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "_step", lambda _job: lambda _tx, _works: None)
+    with ctx.begin() as tx:
+        outbox.enqueue_many(tx, "tell", [(f"tell:{n}", "", None, {}) for n in range(9)])
+    for _ in range(work.DEADLY + 1):
+        with ctx.begin() as tx:
+            outbox.claim(tx, "tell", "", "killed", lease_s=60)
+        with owner.begin() as link:
+            link.execute(text("UPDATE outbox SET due = now()"))
+    work.run_due(ctx)
+    assert set(rows(owner).values()) == {(True, False, 0)}
+
+
 def test_the_hour_turns_once_however_often_it_is_swept(ctx: Context, owner: Engine) -> None:
     for _ in range(3):
         work.sweep(ctx, "me")
