@@ -37,7 +37,7 @@ from bank_adapters.port import (
 from financing import words
 from financing.context import Context
 from financing.errors import Conflict, Invalid
-from financing.journeys import answers, banks, loans, packets, verification
+from financing.journeys import answers, banks, loans, packets, reporting, verification
 from financing.store import outbox
 from financing.store.db import Tx
 from financing.store.move import create, move
@@ -433,7 +433,7 @@ def ask_due(ctx: Context, bank_code: str, works: Sequence[Work]) -> None:
     missing = set(page.missing)
     with ctx.begin() as tx:
         for report in page.reports:
-            answers.report(tx, row, report, forced=True)
+            reporting.report(tx, row, report, forced=True)
         for work in open_works:
             case = asking[work.subject_id] if work.subject_id else None
             if case is not None and ids.show("rq", case.request_id) in missing:
