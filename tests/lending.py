@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -51,6 +51,10 @@ class Lending:
         (row,) = self.world.publish(release(n))
         row = self.world.ready(row)
         assert row.financeable, row.sentence
+        return self.apply_on(row, fen)
+
+    def apply_on(self, row: Any, fen: int = FEN) -> UUID:
+        """Apply for a loan on a contract that may be financed."""
         with self.world.ctx.begin(self.world.actor(row, "supplier")) as tx:
             name = tx.db.execute(
                 select(organisation.c.name).where(organisation.c.id == self.bank_id)
@@ -144,6 +148,26 @@ class Lending:
         with self.world.ctx.begin() as tx:
             broken = [found for found in checking.check(tx) if not found.holds]
         assert broken == []
+
+
+class _Patient(World):
+    """The same acts, whose work waits until somebody does it."""
+
+    def work(self) -> int:
+        return 0
+
+
+def ready_all(world: World, rows: Sequence[Any]) -> list[Any]:
+    """Bring many good contracts to where they may be financed, the work of all of them at once."""
+    idle = _Patient(world.ctx, world.owner, world.set_clock)
+    for row in rows:
+        idle.set_account(row)
+        idle.ask(row)
+    world.work()
+    for row in rows:
+        idle.answer(row, paid_fen=0)
+    world.work()
+    return [world.now(row) for row in rows]
 
 
 @contextmanager

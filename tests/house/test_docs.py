@@ -9,7 +9,7 @@ from financing.cli.main import VERBS
 from financing.settings import KNOWN
 from tests.house.source import ROOT, files
 
-OWN_VERBS = {"test", "lint", "fix", "lock", "shots"}
+OWN_VERBS = {"test", "soak", "lint", "fix", "lock", "shots"}
 OF_OTHERS = {"DATABASE_URL", "REDIS_URL"}
 
 
