@@ -394,7 +394,8 @@ class _Reading:
             run.counted[booking.amount_fen < 0] += booking.status == "booked"
             days = mt940_line.days(plain, place, thirty_day_months=self.thirty_day_months)
             texts = [self._text(each).strip("\n") for each in line if each.tag in ("86", "NS")]
-            whole = mt940_line.booking(self._text(line[0]).strip("\n"), run.currency, place)
+            text = self._text(line[0]).strip("\n")
+            whole = mt940_line.booking(text, run.currency, place) if text != plain else booking
         except LineFault as fault:
             if fault.undecided and run.fault is None:
                 run.fault = Fault(str(fault), fault.value, fault.remedy)

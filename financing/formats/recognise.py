@@ -28,9 +28,9 @@ def recognise(stream: BinaryIO) -> Kind:
         head = b"{"  # broken compression: the reader of records says where
     stream.seek(0)
     first = head.removeprefix(_UTF8_MARK).lstrip(_BLANK)[:1]
-    if first in (b"{", b"["):
-        return "records"
-    return "statement" if readers.known(head) else "ignored"
+    if readers.known(head):  # first: an envelope of SWIFT begins like JSON
+        return "statement"
+    return "records" if first in (b"{", b"[") else "ignored"
 
 
 def plain(stream: BinaryIO) -> BinaryIO:

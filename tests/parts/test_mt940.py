@@ -10,6 +10,7 @@ import pytest
 
 from financing.errors import Unreadable
 from financing.formats import mt940, readers
+from financing.formats.recognise import recognise
 from financing.formats.statement import Entry, Event, Statement, numbers, searched
 from financing.values.parked import Parked
 from tests.statements_made import Line, Made
@@ -235,6 +236,7 @@ def test_blocks_headers_and_a_lone_reference_are_no_statements() -> None:
     blocks = "{1:F01ABNANL2AXXXX0000000000}{2:I940ABNANL2AXXXXN}{4:\n" + body + "-}{5:}\n"
     headers = "ABNANL2A\n940\nABNANL2A\n:20:FILE\n-\nABNANL2A\n940\n" + body + "-\n:940:\n" + body
     assert [type(each) for each in read(blocks)] == [Entry, Statement]
+    assert recognise(BytesIO(blocks.encode())) == "statement"  # though it begins like JSON
     events = read(headers)
     assert [type(each) for each in events] == [Entry, Statement, Entry, Statement]
     assert [each.place for each in events if isinstance(each, Statement)] == [":20:[1]", ":20:[2]"]
