@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+import requests
 from sqlalchemy import Engine
 
 from financing.journeys.receiving import Replayed
@@ -88,7 +89,7 @@ def test_an_engineer_with_curl_and_openssl_changes_what_the_supplier_sees(
     assert bank.row().reason_code == "R31"
 
 
-def test_every_word_of_refusal_is_documented() -> None:
+def test_every_word_of_refusal_is_documented_and_has_an_address(web: Web) -> None:
     said = set()
     for name in ("webhook_signature", "webhook_key", "standard_webhooks", "http_signature"):
         source = (DOCS.parent / "financing" / "evidence" / f"{name}.py").read_text()
@@ -98,6 +99,7 @@ def test_every_word_of_refusal_is_documented() -> None:
     assert len(said) > 15
     for slug in said:
         assert f"`{slug}`" in BANKS, slug
+        assert requests.get(f"{web.url}/problems/{slug}", timeout=20).ok, slug
 
 
 def test_every_event_and_every_field_of_an_offer_is_documented() -> None:
