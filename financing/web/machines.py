@@ -37,6 +37,7 @@ from financing.values import ids
 from financing.values.ids import new_id
 from financing.values.times import wall_now
 from financing.web import session
+from financing.web.api.openapi import OPERATIONS
 
 LIFE: Final = timedelta(minutes=15)
 ANSWERS_KEPT: Final = timedelta(days=30)
@@ -60,8 +61,9 @@ class Token:
 
 
 def scopes_of(role: str) -> tuple[str, ...]:
-    """Every permission that a machine of this role may be given."""
-    return tuple(row.name for row in PERMISSIONS if role in row.roles and row.name != "signed-in")
+    """Every permission that a machine of this role may be given: those that operations ask for."""
+    asked = {name for row in OPERATIONS for name in row.permits}
+    return tuple(row.name for row in PERMISSIONS if role in row.roles and row.name in asked)
 
 
 # ── 1. The operator ──────────────────────────────────────────────────────────────────────────

@@ -189,6 +189,13 @@ def test_a_token_carries_no_more_than_was_asked_for(town: Town) -> None:
     assert (wider.status_code, wider.json()["error"]) == (400, "invalid_scope")
 
 
+def test_a_machine_has_what_operations_ask_for_and_no_more() -> None:
+    for role in ROLES:
+        assert set(machines.scopes_of(role)) == {
+            name for row in OPERATIONS for name in row.permits if may(role, name)
+        }
+
+
 def test_the_store_knows_digests_alone(town: Town) -> None:
     supplier = town["supplier"]
     with town.world.owner.connect() as link:
