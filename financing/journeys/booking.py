@@ -367,20 +367,16 @@ def _itemise(tx: Tx, entry_ids: Sequence[UUID]) -> None:
 
 # From the entry, not from the line: a notification may have told more of it before.
 FRESH: Final = text("""
-    SELECT s.position, e.id, e.account_id, e.amount_fen, e.currency, e.value_on, e.counterparty,
-           e.details
+    SELECT e.id, e.account_id, e.amount_fen, e.currency, e.value_on, e.counterparty, e.details
       FROM stage s JOIN entry e ON e.id = s.entry_id
      WHERE s.is_fresh AND e.amount_fen > 0 AND NOT e.is_reversal
-       AND NOT (e.details -> 'is_returned')::boolean AND s.position > :after
-     ORDER BY s.position LIMIT :n
+       AND NOT (e.details -> 'is_returned')::boolean
+     ORDER BY s.position
 """)
 
 
 def _fresh(tx: Tx) -> Iterator[Sequence[Row[Any]]]:
-    after = 0
-    while rows := tx.rows(FRESH, {"after": after, "n": BATCH}):
-        yield rows
-        after = rows[-1].position
+    yield from tx.db.execute(FRESH, execution_options={"yield_per": BATCH}).partitions()
 
 
 def pay_in(tx: Tx, rows: Iterable[Row[Any]]) -> None:

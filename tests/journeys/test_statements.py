@@ -334,3 +334,10 @@ def test_overlapping_files_imported_at_once_are_still_their_union(known: Case) -
     assert booked(known.world) == [(100_00, 1)] * 4
     assert len(known.world.payments()) == 4
     assert len(known.world.rows("SELECT 1 FROM statement")) == 4
+
+
+def test_a_statement_longer_than_a_set_is_booked_whole(known: Case) -> None:
+    lines = tuple(replace(A, ref=f"R{n}", amount=f"{n}.00") for n in range(1, 2102))
+    assert known.world.imports(Made(lines)) == Counts(read=2101, new=2101)
+    found = known.world.rows("SELECT count(*) AS n, sum(amount_fen) AS fen FROM payment")
+    assert [tuple(row) for row in found] == [(2101, sum(range(1, 2102)) * 100)]
