@@ -63,9 +63,11 @@ def loan_of(tx: Tx, loan_id: UUID) -> Row[Any]:
     return _one(tx, LOAN.where(loan.c.id == loan_id, own(tx.actor, "loan")), "loan")
 
 
-def payments(tx: Tx, window: Window, contract_id: UUID | None) -> Piece:
-    """The payments that belong to contracts the actor may see, or to one of them."""
-    query = select(payment).where(own(tx.actor, "payment"))
+def payments(tx: Tx, window: Window, contract_id: UUID | None, state: str | None) -> Piece:
+    """The payments that belong to contracts the actor may see: of one of them, in one state."""
+    query = select(payment).where(own(tx.actor, "payment"), payment.c.contract_id.is_not(None))
+    if state is not None:
+        query = query.where(payment.c.state == state)
     if contract_id is not None:
         query = query.where(payment.c.contract_id == contract_id)
     return newest_first(tx, query, payment.c.created_at, payment.c.id, window)

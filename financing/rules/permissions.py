@@ -36,7 +36,7 @@ PERMISSIONS = (
     Permission("case.read", ("bank",), "application"),
     Permission("offer.read", ("supplier", "bank"), "offer"),
     Permission("loan.read", ("supplier", "bank"), "loan"),
-    Permission("payment.read", ("supplier", "purchaser"), "payment"),
+    Permission("payment.read", ("supplier", "purchaser", "bureau"), "payment"),
     Permission("purchase.read", ("purchaser",), "contract"),
     Permission("packet.read", ("supplier", "bank"), "packet"),
     Permission("exchange.read", ("bank",), "transcript"),

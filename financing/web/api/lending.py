@@ -37,9 +37,10 @@ class OfApplication(Asked):
 
 
 class OfContract(Asked):
-    """Those of one contract."""
+    """Those of one contract, of one state."""
 
     contract = Id("ct", load_default=None)
+    state = Text(40, load_default=None, metadata={"example": "diverted"})
 
 
 @operation(
@@ -195,8 +196,8 @@ def get_loan(tx: Tx, _call: Call, loan: UUID) -> Row[Any]:
     is_list=True,
 )
 def list_payments(tx: Tx, call: Call) -> Piece:
-    """Payments found in statements that belong to the organisation's contracts."""
-    return lending.payments(tx, call.window, call.query["contract"])
+    """Payments found in statements; those of state `diverted` are the bureau's alarms."""
+    return lending.payments(tx, call.window, call.query["contract"], call.query["state"])
 
 
 @operation("GET", "/consents", permits=("application.read",), gives=shown.Consented(), is_list=True)
