@@ -436,11 +436,18 @@ STAGED_SUM: Final = text("""
            CAST(coalesce(sum(amount_fen) FILTER (WHERE status = 'booked'), 0) AS bigint) AS fen
       FROM stage
 """)
+# What the account held before. A statement without closing balance has none of its own: its
+# opening balance and lines say it, and the next opening balance proves or contradicts them.
 PREVIOUS: Final = text("""
-    SELECT closing_fen FROM statement
-     WHERE account_id = :account_id AND account_type = :type AND closing_on <= :opening_on
-       AND closing_fen IS NOT NULL AND id <> :statement_id
-     ORDER BY closing_on DESC, at DESC LIMIT 1
+    SELECT coalesce(s.closing_fen, s.opening_fen + CAST(s.marks ->> 'parked_fen' AS bigint) + (
+               SELECT coalesce(sum(e.amount_fen), 0) FROM entry_source x
+                 JOIN entry e ON e.id = x.entry_id
+                WHERE x.statement_id = s.id AND x.is_booked)) AS closing_fen
+      FROM statement s
+     WHERE s.account_id = :account_id AND s.account_type = :type AND s.id <> :statement_id
+       AND coalesce(s.closing_on, s.opening_on) <= :opening_on
+       AND coalesce(s.closing_fen, s.opening_fen) IS NOT NULL
+     ORDER BY coalesce(s.closing_on, s.opening_on) DESC, s.at DESC LIMIT 1
 """)
 
 

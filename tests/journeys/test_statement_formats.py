@@ -78,6 +78,17 @@ def test_a_broken_message_is_parked_and_its_neighbour_is_booked(known: Case) -> 
     assert booked(known.world) == [(300_00, 1)]
 
 
+@pytest.mark.parametrize(("opening", "marks"), [("300.00", []), ("200.00", ["CHAIN-GAP"])])
+def test_the_next_opening_balance_proves_or_contradicts_a_statement_without_closing(
+    known: Case, opening: str, marks: list[str]
+) -> None:
+    known.world.imports(mt940(Made((A,), on="2026-03-02")))
+    known.world.imports(mt940(Made((B,), opening="100.00", closing="none", on="2026-03-03")))
+    known.world.imports(mt940(Made((C,), opening=opening, on="2026-03-04")))
+    found = known.world.rows("SELECT marks FROM statement ORDER BY opening_on")
+    assert [row.marks["marks"] for row in found] == [[], ["UNPROVEN"], marks]
+
+
 # One account in two formats, whose references differ
 
 
