@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -17,9 +18,11 @@ from financing.journeys import files
 from financing.journeys.files import FileReport
 from financing.store.db import Tx
 from financing.store.tables import parked as parked_table
+from financing.values.ids import new_id
 from financing.values.times import rfc3339
 from financing.words import t
 
+SHOWN = 5  # of what one run parked; `financing parked` lists all
 COUNTS = ("read", "new", "changed", "unchanged", "parked")
 
 
@@ -40,9 +43,12 @@ def import_files(
         if sys.stderr.isatty() and not as_json:
             shared.progress(f"  {report.path}")
 
+    began = new_id()
     with shared.opened() as ctx:
         reports = files.import_paths(ctx, paths, mapping=mapping, say=say)
         shared.follow_up(ctx)
+        with ctx.begin() as tx:
+            held = _open(tx, since=began)
     total = {name: sum(getattr(report, name) for report in reports) for name in COUNTS}
     if as_json:
         shared.emit({"files": [_document(report) for report in reports], "total": total})
@@ -50,11 +56,30 @@ def import_files(
         for report in reports:
             _line(report, lang)
         shared.say(t("import.total", lang, files=len(reports), **total))
-    if any(report.kind in ("records", "statement") for report in reports):
+        _reasons(held, {report.path for report in reports if report.error}, lang)
+    if any(_is_of_use(report) for report in reports):
         return 0
     if all(report.kind == "ignored" for report in reports):
         shared.progress(f"error: unreadable: {t('import.nothing', lang)}")
     return 2
+
+
+def _is_of_use(report: FileReport) -> bool:
+    """Whether anything of a file could be used, or stood there already, or it was an empty one."""
+    if report.kind not in ("records", "statement"):
+        return False
+    return bool(report.new + report.changed + report.unchanged) or not report.parked
+
+
+def _reasons(held: list[dict[str, Any]], refused: set[str], lang: str) -> None:
+    """The first things that this run parked, each with its remedy; a refused file has said so."""
+    names = {Path(path).name for path in refused} | refused
+    untold = [row for row in held if row["source"] not in names]
+    for row in untold[:SHOWN]:
+        place = f", {row['where']}" if row["where"] else ""
+        shared.progress(f"parked: {row['source']}{place}: {row['reason']} → {row['remedy']}")
+    if len(untold) > SHOWN:
+        shared.progress(t("import.more_parked", lang, n=len(untold) - SHOWN))
 
 
 def _document(report: FileReport) -> dict[str, Any]:
@@ -81,21 +106,23 @@ def _line(report: FileReport, lang: str) -> None:
 @shared.options
 def parked(replay: str | None, as_json: bool, lang: str) -> int:
     """List what could not be used, with place, reason, and remedy."""
+    outcome: dict[UUID, bool] = {}
     with shared.opened() as ctx:
-        left = 0
         if replay is not None:
             with ctx.begin() as tx:
                 outcome = files.replay(tx, None if replay == "all" else [_id(replay)])
             if not outcome and replay != "all":
                 raise NotFound("no such parked record is open", where=replay)
-            left = sum(not mended for mended in outcome.values())
             shared.follow_up(ctx)
         with ctx.begin() as tx:
             rows = _open(tx)
+    left = sum(not mended for mended in outcome.values())
     if as_json:
         shared.emit({"parked": rows})
     else:
-        for row in rows:
+        if outcome:
+            shared.say(t("parked.replayed", lang, n=len(outcome) - left, left=left))
+        for row in rows if replay in (None, "all") else ():
             shared.say(f"{row['id']}  {row['source']}  {row['where']}")
             shared.say(f"    {row['reason']}  {row['value']}")
             shared.say(f"    → {row['remedy']}")
@@ -110,7 +137,11 @@ def _id(text: str) -> UUID:
         raise NotFound("no such parked record is open", where=text) from problem
 
 
-def _open(tx: Tx) -> list[dict[str, Any]]:
+def _open(tx: Tx, since: UUID | None = None) -> list[dict[str, Any]]:
+    """What is parked and not mended, the oldest first; `since` an id of ours, which tell time."""
+    wanted = [parked_table.c.state == "open"]
+    if since is not None:
+        wanted.append(parked_table.c.id > since)
     return [
         {
             "id": str(row.id),
@@ -122,8 +153,6 @@ def _open(tx: Tx) -> list[dict[str, Any]]:
             "at": rfc3339(row.at),
         }
         for row in tx.rows(
-            select(parked_table)
-            .where(parked_table.c.state == "open")
-            .order_by(parked_table.c.at, parked_table.c.id)
+            select(parked_table).where(*wanted).order_by(parked_table.c.at, parked_table.c.id)
         )
     ]

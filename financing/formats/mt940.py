@@ -29,6 +29,7 @@ from financing.formats.statement import (
     equation,
     proof,
 )
+from financing.values.money import show_money
 from financing.values.parked import Parked
 
 MOST_BYTES: Final = 2 << 30
@@ -333,8 +334,9 @@ class _Reading:
         if is_next and opening is not None and run.closing is not None:
             if opening.fen != run.closing.fen:
                 run.fault = run.fault or Fault(
-                    f"BALANCE-BROKEN: a page ends with {run.closing.fen}, the next begins with"
-                    f" {opening.fen}",
+                    "BALANCE-BROKEN: a page ends with"
+                    f" {show_money(run.closing.fen, run.closing.currency)}, the next begins with"
+                    f" {show_money(opening.fen, opening.currency)}",
                     str(opening.fen - run.closing.fen),
                     ASK_AGAIN,
                 )

@@ -16,6 +16,7 @@ from datetime import date, datetime
 from typing import Final, Literal
 
 from financing.formats.faults import ASK_AGAIN
+from financing.values.money import show_money
 from financing.values.parked import Parked
 from financing.values.text import search_text
 
@@ -189,9 +190,12 @@ def equation(opening: Balance | None, sum_fen: int, closing: Balance | None) -> 
     if opening is None or closing is None or proof(opening, sum_fen, closing):
         return None
     missing = closing.fen - opening.fen - sum_fen
+    first, lines, last, rest = (
+        show_money(fen, opening.currency) for fen in (opening.fen, sum_fen, closing.fen, missing)
+    )
     return Fault(
-        f"BALANCE-BROKEN: opening {opening.fen} and lines {sum_fen} do not make closing"
-        f" {closing.fen}; the difference is {missing} minor units",
+        f"BALANCE-BROKEN: opening {first} and lines {lines} do not make closing {last};"
+        f" the difference is {rest}",
         str(missing),
         ASK_AGAIN,
     )

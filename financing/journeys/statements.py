@@ -169,10 +169,11 @@ def _park_whole(reading: _Reading, stream: BinaryIO, digest: str) -> None:
         reading.tx.db.execute(
             upsert(blob).values(digest=digest, bytes=raw).on_conflict_do_nothing()
         )
-    for item, lines in reading.whole:
+    for item, found in reading.whole:
+        lines = max(found, 1)  # a file that breaks off before its first line has one thing parked
         remedy = item.remedy if is_kept else f"{item.remedy} Then import the file itself again."
         new = park(reading.tx, [replace(item, remedy=remedy, raw=digest.encode())])
-        reading.held_back += max(lines, 1)
+        reading.held_back += lines
         reading.counts += Counts(
             read=lines, unchanged=0 if new else lines, parked=lines if new else 0
         )

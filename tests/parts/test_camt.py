@@ -114,7 +114,7 @@ def test_a_broken_balance_faults_the_statement_and_not_the_next_one() -> None:
     broken = ONE.of(*ONE.lines, closing="99.99")
     first, second = (e for e in read(made_file(broken, ONE)) if isinstance(e, Statement))
     assert first.fault is not None
-    assert first.fault.reason.startswith("BALANCE-BROKEN: opening 0 and lines 10000")
+    assert first.fault.reason.startswith("BALANCE-BROKEN: opening ¥0.00 and lines ¥100.00")
     assert (first.holds, second.holds, second.fault) == (False, True, None)
 
 

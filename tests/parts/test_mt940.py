@@ -285,7 +285,7 @@ def test_pages_of_one_number_are_one_statement() -> None:
     torn = read(first + second.replace("EUR5", "EUR4") + ":62F:C260302EUR5,00\n-\n")[-1]
     assert isinstance(torn, Statement)
     assert torn.fault is not None
-    assert torn.fault.reason.startswith("BALANCE-BROKEN: a page ends with 500")
+    assert torn.fault.reason.startswith("BALANCE-BROKEN: a page ends with EUR 5.00")
 
 
 def test_a_page_whose_neighbour_is_missing_stands_alone() -> None:
