@@ -65,6 +65,8 @@ def _put(play: Play, city: City, contract: CityContract, deal: Deal) -> None:
         put(at(_later(ASKED_AGAIN, 1)), lambda: play.ask_again(deal))
         put(at(_later(ASKED_AGAIN, 2)), lambda: play.answer_again(deal))
         return
+    if contract.part == "settled":
+        put(at(_later(contract.award_on, 1)), lambda: play.won(deal))
     bank = BANK_B if contract.part == "refused" else BANK_A
     fen = contract.amount_fen * 6 // 10 // 100_000 * 100_000
     applied = _later(public, 3)

@@ -66,7 +66,17 @@ def _compiled(history: Sequence[ocds.Release]) -> ocds.Release:
 
 def alone(process: Process, contract: Body) -> ocds.Release:
     """The process as if this were its only contract."""
-    return replace(process.newest, body={**process.body, "contracts": [contract]})
+    body = {**process.body, "awards": _awards(process, contract), "contracts": [contract]}
+    return replace(process.newest, body=body)
+
+
+def _awards(process: Process, contract: Body) -> list[Any]:
+    """The process's awards without those under which its other contracts stand."""
+    found = process.body.get("awards")
+    awards = found if isinstance(found, list) else []
+    others = {one.get("awardID") for one in process.contracts if one is not contract}
+    others -= {contract.get("awardID"), None, ""}
+    return [one for one in awards if not isinstance(one, dict) or one.get("id") not in others]
 
 
 def _in_order(releases: Sequence[ocds.Release]) -> list[ocds.Release]:
@@ -93,7 +103,7 @@ def as_of(process: Process, contract: Body, day: date) -> dict[str, Any]:
     kept = {
         key: _until(value, day)
         for key, value in process.body.items()
-        if key not in ("contracts", "id", "date", "tag")
+        if key not in ("contracts", "awards", "id", "date", "tag")
     }
     return {
         **kept,
@@ -101,6 +111,7 @@ def as_of(process: Process, contract: Body, day: date) -> dict[str, Any]:
         "id": f"{process.ocid}-{contract.get('id')}-as-of-{day.isoformat()}",
         "date": f"{day.isoformat()}T00:00:00+08:00",
         "tag": ["contract"],
+        "awards": _until(_awards(process, contract), day),
         "contracts": [_until(young, day)],
     }
 

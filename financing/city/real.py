@@ -181,7 +181,7 @@ def _contracts(process: Process) -> Iterator[Candidate | Parked]:
         for facts in ocds_contracts.contracts_of([published.alone(process, contract)]):
             if isinstance(facts, Parked):
                 yield facts
-            else:
+            elif facts.code:  # an award without a contract has nothing to be financed
                 yield Candidate(process, contract, facts, _day_of(contract, facts))
 
 

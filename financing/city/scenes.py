@@ -1,6 +1,6 @@
 """What a contract goes through, step by step; who plays it when is `cast.py` and `real.py`.
 
-1. `publish`    the procurement site publishes; the operator imports
+1. `publish`    the procurement site publishes; the operator imports; `won`: the winner is told
 2. `prepare`    the supplier names the account and asks; the purchaser confirms and sets it
 3. `borrow`     the supplier applies; the bank refuses, or offers and lends
 4. `be_paid`    the purchaser accepts and pays; the statement is imported; the loan is repaid
@@ -93,6 +93,24 @@ class Play:
         if report.parked:
             raise Broken(f"the city's record was not taken as it is: {report}", where=str(path))
         self.say("demo.imported", n=releases)
+
+    def won(self, deal: Deal) -> None:
+        """The winner finds the award, told and not signed yet, on its pages.
+
+        Raises:
+            Broken: it was not told, or the page does not say why it has to wait.
+        """
+        (row,) = self.stage.rows(
+            "SELECT c.id, c.sentence, t.id AS telling_id FROM contract c"
+            "  LEFT JOIN telling t ON t.contract_id = c.id AND t.kind = 'general'"
+            " WHERE c.ocid = :ocid AND c.state = 'awarded'",
+            ocid=deal.ocid,
+        )
+        firm, why = self.stage.person(deal.supplier.login), row.sentence[self.stage.lang]
+        pages = (firm.open("/contracts"), firm.open(acts.contract_path(row.id)))
+        if row.telling_id is None or any(why not in page.text for page in pages):
+            raise Broken("the winner was not told at the award", where=deal.ocid)
+        self.say("demo.told_at_award", supplier=self.name(deal.supplier.organisation), why=why)
 
     def write(self, name: str, package: Mapping[str, Any]) -> Path:
         """Write a record where the demo keeps its files."""

@@ -1,23 +1,22 @@
-"""From the releases of one process to what they say about each contract.
+"""From the releases of one process to what they say about each contract, and each open award.
 
 Judged is what a record holds, not its tag: releases tagged `tender` carry contracts and payments.
 A contract whose identity, amount, or signing date cannot be read is parked whole; any other field
 that cannot be read is parked alone and named in the facts, and the contract goes on without it.
+An award under which no contract stands yet is told as a contract of which only the award is known.
 
 Source: OCDS 1.0 and 1.1 release schemas; `docs/ocds-extension.md` for `x_financing`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
-from financing.formats import odd_dates
+from financing.formats import ocds_awards, odd_dates
 from financing.formats.json_stream import Path
-from financing.formats.ocds import Body, Release, merge, shown
+from financing.formats.ocds import Body, Release, merge
 from financing.formats.ocds_fields import (
     Amount,
     Parties,
@@ -30,6 +29,7 @@ from financing.formats.ocds_fields import (
     size_of,
     text_of,
 )
+from financing.formats.ocds_notes import Money, Notes, parked_piece, read_day, read_digest
 from financing.values.contract_facts import (
     BY_NAME,
     AwardFacts,
@@ -41,30 +41,11 @@ from financing.values.contract_facts import (
     PaymentFacts,
 )
 from financing.values.parked import Parked
-from financing.values.strict_json import pointer
 from financing.values.text import name_key
 
 EXTENSION: Final = "x_financing"
 TELLING_DIGITS: Final = 4
 TELLING_LETTERS: Final = 16
-_DIGEST: Final = re.compile(r"sha-256:[0-9a-f]{64}")
-
-
-@dataclass(slots=True)
-class _Notes:
-    """What could not be read of one contract while the rest of it could."""
-
-    release: Release
-    place: Path  # of the contract in its release
-    parked: list[Parked] = field(default_factory=list)
-    unread: list[str] = field(default_factory=list)
-
-    def park(self, path: Path, value: object, reason: str, remedy: str) -> None:
-        """Park one field; `path` begins at the contract, or at the release after a leading `..`."""
-        found = _parked(self.release, self.place, Unusable(path, value, reason, remedy))
-        self.parked.append(found)
-        where = pointer(path[1:] if path[:1] == ("..",) else path)
-        self.unread.append(f"{where}: {reason}")
 
 
 def contracts_of(
@@ -77,19 +58,16 @@ def contracts_of(
         merged: their bodies merged, where the caller has them.
     """
     body = merge([release.body for release in history]) if merged is None else merged
-    contracts = body.get("contracts")
-    if not isinstance(contracts, list):
-        return []
     found: list[ContractFacts | Parked] = []
+    unread: set[str] = set()
     seen: dict[str, Any] = {}
-    for position, contract in enumerate(contracts):
+    for position, contract in enumerate(list_of(body.get("contracts"))):
         name = text_of(get(contract, "id"))
         if name and seen.get(name) == contract:
             continue  # published twice, word for word
         award_id = text_of(get(contract, "awardID"))
         release = _newest(history, name, award_id)
-        place = _place(release, contract, name, position)
-        notes = _Notes(release, place)
+        notes = Notes(release, _place(release, "contracts", name, position))
         try:
             if not name:
                 raise Unusable(
@@ -102,50 +80,72 @@ def contracts_of(
             seen[name] = contract
             facts = _facts(body, contract, release, notes)
         except Unusable as problem:
-            found.append(_parked(release, place, problem))
+            found.append(parked_piece(release, notes.place, problem))
+            unread.add(award_id)
             continue
         found.append(facts)
         found.extend(notes.parked)
-    return found
+    return [*found, *_open_awards(history, body, found, unread)]
+
+
+def _open_awards(
+    history: Sequence[Release],
+    body: Body,
+    contracts: Sequence[ContractFacts | Parked],
+    unread: set[str],
+) -> Iterator[ContractFacts | Parked]:
+    """Awards without a contract; one that has ended is told, but never parked.
+
+    Args:
+        unread: the award ids, or nothing, that parked contracts name.
+    """
+    signed = [one for one in contracts if isinstance(one, ContractFacts)]
+    for position, award in ocds_awards.unsigned(body, signed, unread):
+        name = text_of(award.get("id"))
+        release = _newest(history, "", name)
+        notes = Notes(release, _place(release, "awards", name, position))
+        parties = Parties(list_of(body.get("parties")), release.publisher)
+        winners = parties.all(award.get("suppliers"))
+        if not winners:
+            continue  # nobody is known to have won
+        has_ended = text_of(award.get("status")) in ocds_awards.ENDED
+        try:
+            ocds_awards.assert_one(award, winners, body, parties)
+            facts = _facts(body, {"awardID": name}, release, notes)
+        except Unusable as problem:
+            if not has_ended:
+                yield parked_piece(release, notes.place, problem)
+            continue
+        yield facts
+        if not has_ended:
+            yield from notes.parked
 
 
 def _newest(history: Sequence[Release], name: str, award_id: str) -> Release:
     """The newest release that speaks of the contract or of its award."""
     for release in reversed(history):
         contracts = _ids_in(release.body, "contracts")
-        if name in contracts or (award_id and award_id in _ids_in(release.body, "awards")):
+        if (name and name in contracts) or (
+            award_id and award_id in _ids_in(release.body, "awards")
+        ):
             return release
     return history[-1]
 
 
-def _place(release: Release, contract: Any, name: str, position: int) -> Path:
-    ids = _ids_in(release.body, "contracts")
-    return ("contracts", ids.index(name) if name in ids else position)
+def _place(release: Release, key: str, name: str, position: int) -> Path:
+    ids = _ids_in(release.body, key)
+    return (key, ids.index(name) if name in ids else position)
 
 
 def _ids_in(body: Body, key: str) -> list[str]:
     return [text_of(get(item, "id")) for item in list_of(body.get(key))]
 
 
-def _parked(release: Release, place: Path, problem: Unusable) -> Parked:
-    path = problem.path[1:] if problem.path[:1] == ("..",) else (*place, *problem.path)
-    joint = ": " if release.where.startswith("line ") and ":" not in release.where else ""
-    return Parked(
-        kind="record",
-        source=release.source,
-        where=release.where + joint + pointer(path),
-        value=shown(problem.value),
-        reason=problem.reason,
-        remedy=problem.remedy,
-        raw=release.raw,
-    )
-
-
-def _facts(body: Body, contract: Body, release: Release, notes: _Notes) -> ContractFacts:
+def _facts(body: Body, contract: Body, release: Release, notes: Notes) -> ContractFacts:
     ours = dict_of(contract.get(EXTENSION))
-    number = text_of(ours.get("number"))
-    amount = _contract_amount(contract)
-    money = _Money(notes, amount.currency)
+    code, number = text_of(contract.get("id")), text_of(ours.get("number"))
+    amount = _contract_amount(contract) if code else None
+    money = Money(notes, amount.currency if amount else "")
     parties = Parties(list_of(body.get("parties")), release.publisher)
     signed_on = _signed_on(contract)
     award, award_id = _award(body, contract, parties, money)
@@ -161,13 +161,13 @@ def _facts(body: Body, contract: Body, release: Release, notes: _Notes) -> Contr
         ocid=release.ocid,
         release_id=release.release_id,
         released_at=release.released_at,
-        code=text_of(contract.get("id")),
-        number=number or _telling_number(release.ocid, text_of(contract.get("id"))),
+        code=code,
+        number=number or (_telling_number(release.ocid, code) if code else ""),
         is_numbered=bool(number),
         title=_title(body, contract, award),
-        status=text_of(contract.get("status")),
-        amount_fen=amount.fen,
-        currency=amount.currency,
+        status=text_of(contract.get("status")) if code or award is None else award.status,
+        amount_fen=amount.fen if amount else None,
+        currency=(amount.currency if amount else award.currency if award else None) or "",
         amount_in_words=text_of(ours.get("amountInWords")),
         purchaser=purchaser,
         supplier=supplier,
@@ -181,18 +181,18 @@ def _facts(body: Body, contract: Body, release: Release, notes: _Notes) -> Contr
         signatories=tuple(
             side for side in ("purchaser", "supplier") if side in list_of(ours.get("signatories"))
         ),
-        starts_on=_day(notes, get(contract, "period", "startDate"), ("period", "startDate")),
-        ends_on=_day(notes, get(contract, "period", "endDate"), ("period", "endDate")),
-        filed_on=_day(notes, filing.get("date"), (*base, "filing", "date")),
+        starts_on=read_day(notes, get(contract, "period", "startDate"), ("period", "startDate")),
+        ends_on=read_day(notes, get(contract, "period", "endDate"), ("period", "endDate")),
+        filed_on=read_day(notes, filing.get("date"), (*base, "filing", "date")),
         filing_receipt=text_of(filing.get("receipt")),
-        announced_on=_day(notes, announcement.get("date"), (*base, "announcement", "date")),
+        announced_on=read_day(notes, announcement.get("date"), (*base, "announcement", "date")),
         announcement_url=text_of(announcement.get("url")),
-        announcement_digest=_digest(notes, announcement, (*base, "announcement")),
+        announcement_digest=read_digest(notes, announcement, (*base, "announcement")),
         secret=_flag(ours.get("secret")),
-        delivered_on=_day(notes, get(ours, "delivery", "date"), (*base, "delivery", "date")),
-        accepted_on=_day(notes, acceptance.get("date"), (*base, "acceptance", "date")),
-        acceptance_digest=_digest(notes, acceptance, (*base, "acceptance")),
-        inspection_ends_on=_day(
+        delivered_on=read_day(notes, get(ours, "delivery", "date"), (*base, "delivery", "date")),
+        accepted_on=read_day(notes, acceptance.get("date"), (*base, "acceptance", "date")),
+        acceptance_digest=read_digest(notes, acceptance, (*base, "acceptance")),
+        inspection_ends_on=read_day(
             notes, acceptance.get("inspectionEnds"), (*base, "acceptance", "inspectionEnds")
         ),
         payment_days=_whole(terms.get("days")),
@@ -200,10 +200,10 @@ def _facts(body: Body, contract: Body, release: Release, notes: _Notes) -> Contr
         late_rate_bp=_whole(terms.get("lateRateBp")),
         retention_fen=money.same(retention.get("value"), (*base, "retention", "value")),
         retention_bp=_whole(retention.get("shareBp")),
-        retention_until=_day(notes, retention.get("until"), (*base, "retention", "until")),
+        retention_until=read_day(notes, retention.get("until"), (*base, "retention", "until")),
         advance_fen=money.same(ours.get("advance"), (*base, "advance")),
         sme_declared=size_of(declared.get("size")),
-        sme_declared_on=_day(notes, declared.get("date"), (*base, "smeDeclaration", "date")),
+        sme_declared_on=read_day(notes, declared.get("date"), (*base, "smeDeclaration", "date")),
         assignable=_flag(ours.get("assignable")),
         account=_account(dict_of(ours.get("designatedAccount"))),
         milestones=tuple(_milestones(contract, money)),
@@ -227,45 +227,6 @@ def _contract_amount(contract: Body) -> Amount:
             ("value", "amount"), amount.fen, "AMOUNT: below zero", "publish what is to be paid"
         )
     return amount
-
-
-@dataclass(frozen=True, slots=True)
-class _Money:
-    """Reads amounts of a contract whose own currency is known; parks what cannot be read."""
-
-    notes: _Notes
-    currency: str
-
-    def of(self, value: Any, path: Path, currency: str | None = None) -> Amount | None:
-        try:
-            amount = read_amount(value, path, currency)
-            if amount is not None and amount.fen < 0:
-                raise Unusable(path, amount.fen, "AMOUNT: below zero", "publish it above zero")
-        except Unusable as problem:
-            self.notes.park(problem.path, problem.value, problem.reason, problem.remedy)
-            return None
-        return amount
-
-    def same(self, value: Any, path: Path) -> int | None:
-        """An amount that must be in the contract's currency."""
-        amount = self.of(value, path, self.currency)
-        if amount is None or amount.currency == self.currency:
-            return amount.fen if amount else None
-        reason = f"CURRENCY: {amount.currency} in a contract of {self.currency}"
-        self.notes.park(path, amount.currency, reason, "publish it in the contract's currency")
-        return None
-
-
-def _day(notes: _Notes, text: Any, path: Path) -> date | None:
-    if text is None or text == "":
-        return None
-    written = odd_dates.read(text)
-    if written is None:
-        notes.park(
-            path, text, "DATE: not a date, or a day that does not exist", "publish it as 2026-03-02"
-        )
-        return None
-    return written.day
 
 
 def _signed_on(contract: Body) -> date | None:
@@ -308,7 +269,7 @@ def _purchaser(body: Body, parties: Parties) -> Party:
 
 
 def _award(
-    body: Body, contract: Body, parties: Parties, money: _Money
+    body: Body, contract: Body, parties: Parties, money: Money
 ) -> tuple[AwardFacts | None, str]:
     """The contract's award, and the award's id as the contract gives it."""
     awards = [award for award in list_of(body.get("awards")) if isinstance(award, dict)]
@@ -326,7 +287,11 @@ def _award(
     elif len(awards) == 1:
         link, award = "dangling" if award_id else "only", awards[0]
     else:
-        return None, award_id
+        own = parties.all(contract.get("suppliers")) or parties.by_role("supplier")
+        to_it = [one for one in awards if own and parties.all(one.get("suppliers")) == own]
+        if award_id or len(to_it) != 1:
+            return None, award_id
+        link, award = "only", to_it[0]
     at: Path = ("..", "awards", awards.index(award))
     amount = money.of(award.get("value"), (*at, "value"))
     return AwardFacts(
@@ -334,7 +299,7 @@ def _award(
         link=link,
         status=text_of(award.get("status")),
         title=text_of(award.get("title")),
-        issued_on=_day(money.notes, award.get("date"), (*at, "date")),
+        issued_on=read_day(money.notes, award.get("date"), (*at, "date")),
         amount_fen=amount.fen if amount else None,
         currency=amount.currency if amount else None,
         suppliers=parties.all(award.get("suppliers")),
@@ -369,7 +334,7 @@ def _supplier(body: Body, contract: Body, award: AwardFacts | None, parties: Par
 # ── Milestones, payments, documents, account ─────────────────────────────────────────────────
 
 
-def _milestones(contract: Body, money: _Money) -> Iterator[MilestoneFacts]:
+def _milestones(contract: Body, money: Money) -> Iterator[MilestoneFacts]:
     places: tuple[Path, ...] = (("milestones",), ("implementation", "milestones"))
     codes: list[str] = []
     for place in places:
@@ -389,13 +354,13 @@ def _milestones(contract: Body, money: _Money) -> Iterator[MilestoneFacts]:
                 advance_fen=money.same(
                     ours.get("advanceRecovered"), (*at, EXTENSION, "advanceRecovered")
                 ),
-                due_on=_day(notes, item.get("dueDate"), (*at, "dueDate")),
-                delivered_on=_day(notes, ours.get("delivered"), (*at, EXTENSION, "delivered")),
-                accepted_on=_day(notes, ours.get("accepted"), (*at, EXTENSION, "accepted")),
+                due_on=read_day(notes, item.get("dueDate"), (*at, "dueDate")),
+                delivered_on=read_day(notes, ours.get("delivered"), (*at, EXTENSION, "delivered")),
+                accepted_on=read_day(notes, ours.get("accepted"), (*at, EXTENSION, "accepted")),
             )
 
 
-def _payments(contract: Body, money: _Money) -> Iterator[PaymentFacts]:
+def _payments(contract: Body, money: Money) -> Iterator[PaymentFacts]:
     codes: list[str] = []
     place: Path = ("implementation", "transactions")
     for position, item in enumerate(list_of(get(contract, *place))):
@@ -413,7 +378,7 @@ def _payments(contract: Body, money: _Money) -> Iterator[PaymentFacts]:
             code=code,
             amount_fen=amount.fen,
             currency=amount.currency,
-            paid_on=_day(money.notes, item.get("date"), (*place, position, "date")),
+            paid_on=read_day(money.notes, item.get("date"), (*place, position, "date")),
             payer=name_of(payer),
             payee=name_of(payee),
             payee_id=text_of(payee.get("id")) or text_of(get(payee, "identifier", "id")),
@@ -431,7 +396,7 @@ def _own_code(codes: list[str], wanted: str) -> str:
     return code
 
 
-def _documents(contract: Body, notes: _Notes) -> Iterator[DocumentFacts]:
+def _documents(contract: Body, notes: Notes) -> Iterator[DocumentFacts]:
     for position, item in enumerate(list_of(contract.get("documents"))):
         if not isinstance(item, dict):
             continue
@@ -441,20 +406,8 @@ def _documents(contract: Body, notes: _Notes) -> Iterator[DocumentFacts]:
             kind=text_of(item.get("documentType")),
             title=text_of(item.get("title")),
             url=text_of(item.get("url")),
-            digest=_digest(notes, dict_of(item.get(EXTENSION)), (*at, EXTENSION)),
+            digest=read_digest(notes, dict_of(item.get(EXTENSION)), (*at, EXTENSION)),
         )
-
-
-def _digest(notes: _Notes, holder: Body, path: Path) -> str:
-    text = holder.get("digest")
-    if text is None or text == "":
-        return ""
-    if isinstance(text, str) and _DIGEST.fullmatch(text):
-        return text
-    notes.park(
-        (*path, "digest"), text, "DIGEST: not a SHA-256 digest", "write sha-256: and 64 hex digits"
-    )
-    return ""
 
 
 def _account(given: Body) -> DesignatedAccountFacts | None:

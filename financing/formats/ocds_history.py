@@ -7,10 +7,13 @@ The order is the releases' own, never the order of arrival: an older release tha
 what newer ones leave out and overwrites nothing. Where one release came twice with the same id
 and date, the first one counts; the other is a copy, and an altered one if it names another
 amount, award, or party.
+
+An award is the beginning of the first contract signed under it: both are one life.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,11 +21,19 @@ from typing import Any
 from uuid import UUID
 
 from financing.formats.ocds import Release, merge
+from financing.formats.ocds_awards import ENDED
 from financing.formats.ocds_contracts import contracts_of
 from financing.values import contract_facts
-from financing.values.contract_facts import ContractFacts, is_same_party, substance
+from financing.values.contract_facts import (
+    ContractFacts,
+    award_key,
+    is_same_party,
+    key_in_process,
+    substance,
+)
 from financing.values.parked import Parked
 
+Key = tuple[str, str]  # `key_in_process`
 BEFORE_ALL = datetime(1, 1, 1, tzinfo=UTC)  # releases without a date are older than any other
 
 
@@ -44,7 +55,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """One contract through its releases.
+    """One contract through its releases, from its award on where that came before.
 
     Args:
         steps: the versions, oldest first; each differs from the one before.
@@ -70,23 +81,53 @@ def lives_of(kept: Sequence[Kept]) -> Process:
         kept: in the order in which they came.
     """
     history, copies = _in_order(kept)
-    found = Process()
-    steps: dict[str, list[Step]] = {}
+    told = _told(history)
+    found = Process(parked=[item for item in told[-1] if isinstance(item, Parked)] if told else [])
+    heirs = _heirs(told[-1]) if told else {}
+    steps: dict[Key, list[Step]] = {}
+    for n, items in enumerate(told, 1):
+        for said in items:
+            if isinstance(said, Parked):
+                continue
+            own = key_in_process(said)
+            mine = steps.get(heirs.get(own, own), [])
+            if not said.code and not _goes_on(mine, said):
+                continue
+            if not mine or substance(mine[-1].facts) != substance(said):
+                mine.append(Step(said, _row_of(said, history[:n])))
+                steps[heirs.get(own, own)] = mine
+    altered: dict[Key, list[Step]] = defaultdict(list)
+    for key, some in _altered(history, copies).items():
+        altered[heirs.get(key, key)] += some
+    for key, run in steps.items():
+        found.lives += _split(run, altered[key])
+    return found
+
+
+def _told(history: Sequence[Kept]) -> list[list[ContractFacts | Parked]]:
+    """What was known after each release."""
+    told = []
     body: dict[str, Any] = {}
     for n, newest in enumerate(history, 1):
         body = merge([body, newest.release.body])
-        found.parked = []
-        for said in contracts_of([one.release for one in history[:n]], body):
-            if isinstance(said, Parked):
-                found.parked.append(said)
-                continue
-            mine = steps.setdefault(said.code, [])
-            if not mine or substance(mine[-1].facts) != substance(said):
-                mine.append(Step(said, _row_of(said, history[:n])))
-    altered = _altered(history, copies)
-    for code, mine in steps.items():
-        found.lives += _split(mine, altered.get(code, []))
+        told.append(contracts_of([one.release for one in history[:n]], body))
+    return told
+
+
+def _heirs(told: Sequence[ContractFacts | Parked]) -> dict[Key, Key]:
+    """Which contract each award has become, by all that is known: the first one under it."""
+    found: dict[Key, Key] = {}
+    for said in told:
+        if isinstance(said, ContractFacts) and (won := award_key(said)) is not None:
+            found.setdefault(won, key_in_process(said))
     return found
+
+
+def _goes_on(mine: Sequence[Step], said: ContractFacts) -> bool:
+    """Whether an award still counts: no contract followed, and it did not begin with its end."""
+    if not mine:
+        return said.status not in ENDED
+    return not mine[-1].facts.code
 
 
 def _in_order(kept: Sequence[Kept]) -> tuple[list[Kept], list[tuple[int, Kept]]]:
@@ -112,21 +153,22 @@ def _row_of(facts: ContractFacts, history: Sequence[Kept]) -> UUID:
     return history[-1].row_id
 
 
-def _altered(history: Sequence[Kept], copies: Sequence[tuple[int, Kept]]) -> dict[str, list[Step]]:
+def _altered(history: Sequence[Kept], copies: Sequence[tuple[int, Kept]]) -> dict[Key, list[Step]]:
     """Copies of a release that name another amount, award, or party than the release itself."""
-    found: dict[str, list[Step]] = {}
+    found: dict[Key, list[Step]] = {}
     for place, copy in copies:
         before = [one.release for one in history[:place]]
         true = {
-            said.code: said
+            key_in_process(said): said
             for said in contracts_of([*before, history[place].release])
             if isinstance(said, ContractFacts)
         }
         for said in contracts_of([*before, copy.release]):
-            if isinstance(said, Parked) or said.code not in true:
+            if isinstance(said, Parked) or key_in_process(said) not in true:
                 continue
-            if contract_facts.contradicts(true[said.code], said):
-                found.setdefault(said.code, []).append(Step(said, copy.row_id))
+            key = key_in_process(said)
+            if contract_facts.contradicts(true[key], said):
+                found.setdefault(key, []).append(Step(said, copy.row_id))
     return found
 
 

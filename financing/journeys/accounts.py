@@ -130,10 +130,17 @@ def propose(
     Raises:
         NotFound: no such contract, or not this supplier's.
         Invalid: number, bank code, or a holder who is not the supplier; all faults at once.
-        Conflict: an account is in force already; a change needs every consent.
+        Conflict: an account is in force already; a change needs every consent. Or only the award
+            is known: an account belongs to a contract, and its digest names it.
     """
     row = find_locked(tx, "contract", contract_id)
     lang = tx.actor.lang
+    if not row.number:
+        raise Conflict(
+            words.t("award.account_when_signed", lang),
+            where="/contract",
+            remedy=words.t("award.sign_first", lang),
+        )
     firm = tx.db.execute(select(organisation).where(organisation.c.id == row.supplier_id)).one()
     faults: list[tuple[str, str, str]] = []
     if name_key(holder) != firm.name_key:

@@ -41,7 +41,10 @@ _CONTRACTS: Final = text("""
            (SELECT count(*) FROM altered_copy a WHERE a.contract_id = c.id) AS copies
       FROM contract c
       JOIN contract_version v ON v.id = c.current_version_id
-      JOIN contract_version first ON first.contract_id = c.id AND first.n = 1
+      LEFT JOIN LATERAL (
+           SELECT f.facts FROM contract_version f  -- an award alone has no amount yet
+            WHERE f.contract_id = c.id AND f.facts ->> 'amount_fen' IS NOT NULL
+            ORDER BY f.n LIMIT 1) first ON true
       JOIN organisation p ON p.id = c.purchaser_id
       JOIN organisation s ON s.id = c.supplier_id
      WHERE c.id = ANY(:ids)
@@ -167,9 +170,10 @@ def _dossier(tx: Tx, row: Row[Any], facts: ContractFacts, money: Money) -> Dossi
         ),
         currency=row.currency,
         amount_fen=row.amount_fen,
-        first_amount_fen=row.first_facts.get("amount_fen"),
+        first_amount_fen=row.first_facts["amount_fen"] if row.first_facts else None,
         amount_in_words=facts.amount_in_words or None,
         state=row.state,
+        has_contract=bool(facts.code),
         record_status=facts.status,
         is_direct=facts.direct,
         award=_award(facts),

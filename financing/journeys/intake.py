@@ -20,8 +20,9 @@ from typing import Any
 from sqlalchemy import Row, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from financing.formats import ocds
+from financing.formats import ocds, ocds_awards
 from financing.formats.ocds import Release
+from financing.formats.ocds_fields import list_of
 from financing.formats.ocds_history import Kept, lives_of
 from financing.journeys import recording
 from financing.store.db import Tx
@@ -41,7 +42,8 @@ class Counts:
     """What became of one file, counted in contract versions.
 
     Args:
-        read: contracts in the releases read, and pieces that could not be read.
+        read: contracts in the releases read, awards that stand alone in their release, and pieces
+            that could not be read.
         unchanged: contracts whose release made no version: known, older, or the same facts.
         parked: what is parked now and was not before.
         releases: releases read; none means that nothing of the file could be used.
@@ -125,8 +127,7 @@ def _mend(tx: Tx, releases: Sequence[Release], faults: set[str]) -> None:
 
 
 def _contracts_in(item: Release) -> int:
-    contracts = item.body.get("contracts")
-    return len(contracts) if isinstance(contracts, list) else 0
+    return len(list_of(item.body.get("contracts"))) + ocds_awards.count(item.body)
 
 
 def _keep(tx: Tx, releases: Sequence[Release]) -> set[Name]:

@@ -20,7 +20,13 @@ from sqlalchemy import text
 from financing import words
 from financing.journeys.confirmation import is_sme
 from financing.rules.calendar import Holidays, is_guess_between, working_days_between
-from financing.rules.deadlines import Obligation, obligations, pay_clock, pay_term
+from financing.rules.deadlines import (
+    AWARD_HISTORY_DAYS,
+    Obligation,
+    obligations,
+    pay_clock,
+    pay_term,
+)
 from financing.rules.profiles import PROFILES, profile
 from financing.store import holidays
 from financing.store.db import Tx
@@ -33,7 +39,7 @@ class Late:
     """One obligation that is late.
 
     Args:
-        contract: its number; `contract_id` is ours.
+        contract: its number, or which award it will be under; `contract_id` is ours.
         who: the one who has to act.
         what: the part of the price, for payments by milestone; else empty.
         kind: `statutory`, `plan`, or `notice`.
@@ -78,7 +84,9 @@ _SIGN: Final = text(
     _CONTRACT.format(
         columns="c.award_on AS since",
         joins="",
-        where="c.award_on < :on AND (c.signed_on IS NULL OR c.signed_on > :on)",
+        where="c.award_on < :on AND (c.signed_on IS NULL OR c.signed_on > :on)"
+        " AND (c.number <> '' OR c.award_on >= :history"
+        "      + CAST(c.created_at AT TIME ZONE INTERVAL '8 hours' AS date))",
     )
 )
 _FILE: Final = text(
@@ -114,7 +122,8 @@ _TELL: Final = text(
         columns="c.created_at AS since",
         joins="LEFT JOIN telling t ON t.contract_id = c.id AND t.kind = 'general'"
         " AND t.sent_at < :until",
-        where="c.created_at < :until AND c.award_on IS NOT NULL AND t.id IS NULL",
+        where="c.created_at < :until AND t.id IS NULL"
+        " AND (c.award_on IS NOT NULL OR c.number = '')",
     )
 )
 _PAY: Final = text(
@@ -159,6 +168,7 @@ def _open(tx: Tx, day: date) -> Iterator[_Open]:
     asked = {
         "on": day,
         "until": end_of(day),
+        "history": -AWARD_HISTORY_DAYS,
         "profiles": [name for name, row in PROFILES.items() if row.scopes],
     }
     for row in tx.rows(_SIGN, asked):
@@ -233,7 +243,8 @@ def _late(tx: Tx, item: _Open, owed: Obligation, day: date, known: Holidays) -> 
     is_ours = owed.rule.owner == "operator"
     return Late(
         rule=owed.rule.id,
-        contract=item.row.number,
+        contract=item.row.number
+        or words.t("award.named", tx.actor.lang, award=_facts(item.row).award_id),
         contract_id=item.row.id,
         who=words.t("rule.owner.operator", tx.actor.lang) if is_ours else item.row.purchaser,
         what=item.what,

@@ -140,6 +140,7 @@ EVIDENCE: Final = """
                  LEFT JOIN account_version v ON v.contract_id = rival.id
                       AND v.state IN ('active', 'locked') AND v.account_id = p.account_id
                 WHERE rival.id <> c.id AND rival.state NOT IN ('paid', 'terminated')
+                  AND rival.amount_fen IS NOT NULL
                   AND ((rival.supplier_id = c.supplier_id
                         AND rival.purchaser_id = c.purchaser_id) OR v.id IS NOT NULL)) AS is_only
       FROM (SELECT DISTINCT payment_id, contract_id FROM ({pairs}) every) pair

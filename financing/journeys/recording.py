@@ -7,6 +7,9 @@
 A newer release makes a new version; an older one is history. What contradicts a contract (a copy
 of its release with another amount, a later release for another supplier) is kept beside it for a
 person to look at, and overwrites nothing.
+
+An award (中标结果) is recorded as soon as it is known, so that its winner is told then; the first
+contract signed under it takes its row over. A second one is a contract of its own.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from sqlalchemy import Row, Text, and_, cast, delete, func, insert, or_, select,
 from sqlalchemy import column as named_column
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from financing.formats.ocds_awards import ENDED
 from financing.formats.ocds_history import BEFORE_ALL, Life, Step
 from financing.journeys import allocation
 from financing.rules import lifecycles
@@ -38,7 +42,14 @@ from financing.store.tables import (
     published_payment,
 )
 from financing.values import canonical, contract_facts
-from financing.values.contract_facts import ContractFacts, Party, is_same_party, substance
+from financing.values.contract_facts import (
+    ContractFacts,
+    Party,
+    award_key,
+    is_same_party,
+    key_in_process,
+    substance,
+)
 from financing.values.ids import new_id
 from financing.values.text import name_key, number_key, search_text
 
@@ -87,10 +98,13 @@ def record(tx: Tx, lives: Sequence[Life]) -> Outcome:
 
 
 def _cases(tx: Tx, lives: Sequence[Life]) -> list[_Case]:
-    """Find the row of each life: by identity, else by process and id with the same parties."""
+    """Find the row of each life: by identity, else by process and id with the same parties.
+
+    A contract without a row of its own takes over the row of its award.
+    """
     known = _known(tx, [step.facts for life in lives for step in life.steps])
     by_identity = {case.row.identity: case for case in known if case.row is not None}
-    by_code: dict[tuple[str, str, str], list[_Case]] = defaultdict(list)
+    by_code: dict[tuple[str, str, str, str], list[_Case]] = defaultdict(list)
     for one in known:
         if one.current is not None:
             by_code[_code(one.current)].append(one)
@@ -103,6 +117,8 @@ def _cases(tx: Tx, lives: Sequence[Life]) -> list[_Case]:
         )
         if case is None:
             case = next((other for other in same if _is_one(other, facts)), None)
+        if case is None:
+            case = next((other for other in known if _is_award_of(other, facts)), None)
         if case is None:
             case = _Case(None, None, [])
             known.append(case)
@@ -145,8 +161,8 @@ def _known(tx: Tx, facts: Sequence[ContractFacts]) -> list[_Case]:
     return [_Case(row, current.get(row.id), []) for row in rows]
 
 
-def _code(facts: ContractFacts) -> tuple[str, str, str]:
-    return facts.publisher, facts.ocid, facts.code
+def _code(facts: ContractFacts) -> tuple[str, str, str, str]:
+    return (facts.publisher, facts.ocid, *key_in_process(facts))
 
 
 def _is_one(case: _Case, facts: Sequence[ContractFacts]) -> bool:
@@ -159,14 +175,29 @@ def _is_one(case: _Case, facts: Sequence[ContractFacts]) -> bool:
     )
 
 
+def _is_award_of(case: _Case, facts: Sequence[ContractFacts]) -> bool:
+    """Whether the row is of the award alone under which this contract was signed."""
+    known, last = case.current, facts[-1]
+    if known is None or known.code or not last.code:
+        return False
+    is_taken = any(step.facts.code for step in case.steps)
+    is_under = (known.publisher, known.ocid) == (last.publisher, last.ocid) and (
+        award_key(last) == key_in_process(known)
+    )
+    return is_under and not is_taken and _is_one(case, [last])
+
+
 def _news(case: _Case, life: Life) -> list[Step]:
     """The versions of a life that its contract does not have yet."""
     if case.current is None:
         return list(life.steps)
     current, last = case.current, life.steps[-1]
     since = current.released_at or BEFORE_ALL
-    newer = [step for step in life.steps if (step.facts.released_at or BEFORE_ALL) > since]
-    if not newer and _code(current) == _code(last.facts):
+    # Once there is a contract, what its award alone said is history.
+    steps = [step for step in life.steps if step.facts.code or not current.code]
+    newer = [step for step in steps if (step.facts.released_at or BEFORE_ALL) > since]
+    is_signed_since = bool(last.facts.code) and not current.code
+    if not newer and (is_signed_since or _code(current) == _code(last.facts)):
         # An older release came late and adds what the newest leaves out.
         newer = [last]
     told = substance(current)
@@ -304,7 +335,7 @@ def _event(row: Row[Any], facts: ContractFacts) -> str:
     is_amended = (row.amount_fen, row.currency) != (facts.amount_fen, facts.currency)
     happened = (
         ("sign", row.state == "awarded" and facts.signed_on is not None),
-        ("terminate", facts.status == "cancelled"),
+        ("terminate", facts.status in ENDED),
         ("amend", is_amended),
         ("accept", row.accepted_on is None and facts.accepted_on is not None),
         ("deliver", row.delivered_on is None and facts.delivered_on is not None),
@@ -412,9 +443,9 @@ def _keep_altered(tx: Tx, cases: Iterable[_Case]) -> None:
 
 def write_parts(tx: Tx, items: Sequence[tuple[UUID, ContractFacts]]) -> None:
     """Milestones and published payments of these contracts, and what their books leave open."""
-    _write_milestones(
-        tx, [row for contract_id, facts in items for row in _parts(contract_id, facts)]
-    )
+    parts = [row for contract_id, facts in items for row in _parts(contract_id, facts)]
+    if parts:
+        _write_milestones(tx, parts)
     _write_payments(tx, items)
     ids = [contract_id for contract_id, _ in items]
     rows = tx.rows(select(contract).where(contract.c.id.in_(ids)).order_by(contract.c.id))
@@ -498,7 +529,12 @@ def _write_payments(tx: Tx, items: Sequence[tuple[UUID, ContractFacts]]) -> None
 
 
 def _parts(contract_id: UUID, facts: ContractFacts) -> Iterator[dict[str, Any]]:
-    """The parts of the price; a record whose parts do not add up has one: the whole."""
+    """The parts of the price; a record whose parts do not add up has one: the whole.
+
+    An award alone has none: its price is agreed when the contract is signed.
+    """
+    if facts.amount_fen is None:
+        return
     priced = [part.amount_fen for part in facts.milestones if part.amount_fen]
     is_divided = len(priced) == len(facts.milestones) and sum(priced) == facts.amount_fen
     if not priced or not is_divided:

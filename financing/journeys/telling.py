@@ -3,6 +3,9 @@
 1. `tell_due` the general text once the award is known, whatever the checks say; again, with the
    capacity, when the contract becomes financeable. Each kind once per contract, as a set.
 
+A contract takes over the row of its award, and with it what its supplier has been told. Of an
+award that was cancelled before anybody could be told, nobody is.
+
 Source: Zhengzhou action plan 2020, measure 18 (duty to tell every supplier).
 """
 
@@ -32,7 +35,7 @@ def tell_due(tx: Tx, works: Sequence[Work]) -> None:
     notices: list[dict[str, Any]] = []
     for row in rows:
         for kind, notice_kind in KINDS.items():
-            if kind == "capacity" and not row.financeable:
+            if row.state == "terminated" or (kind == "capacity" and not row.financeable):
                 continue
             tellings.append(
                 {

@@ -122,6 +122,8 @@ def award_match(seen: Dossier) -> Outcome:
 
 def amount(seen: Dossier) -> Outcome:
     """Contract ≤ award ≤ budget; supplements together at most a tenth of the first amount."""
+    if not seen.has_contract:
+        return _unknown("unsigned", soft=True)  # SIGNED says it
     if seen.amount_fen is None:
         return _unknown("none")
     here = show_money(seen.amount_fen, seen.currency)
@@ -203,6 +205,8 @@ _ORDER: Final = (
 
 def signed(seen: Dossier) -> Outcome:
     """Signed, and by both."""
+    if not seen.has_contract:
+        return _failed("awarded")
     if seen.signed_on is None:
         return _failed()
     day = seen.signed_on.isoformat()
@@ -259,6 +263,8 @@ def alive(seen: Dossier) -> Outcome:
 
 def unpaid(seen: Dossier) -> Outcome:
     """Something is still to be paid, by every source that tells of payments."""
+    if not seen.has_contract:
+        return _unknown("unsigned")
     if seen.amount_fen is None:
         return _unknown("no-amount")
     if not seen.has_feed and not seen.paid:
@@ -296,6 +302,8 @@ def doc_digest(seen: Dossier) -> Outcome:
     for each in compared:
         if each.recorded != each.held:
             return _failed(name=each.name)
+    if not seen.documents:
+        return _unknown("none")
     if not compared:
         return _unknown(n=len(seen.documents))
     return _passed(n=len(compared))
@@ -327,6 +335,8 @@ def confirmed(seen: Dossier) -> Outcome:
 
 def encumbered(seen: Dossier) -> Outcome:
     """Something is left of the receivable after the claims held in this service."""
+    if not seen.has_contract:
+        return _unknown("unsigned")
     opened = show_money(seen.open_fen, seen.currency)
     held = show_money(seen.held_fen, seen.currency)
     if seen.open_fen == 0:

@@ -81,6 +81,9 @@ RULES: Final = (
 )
 # fmt: on
 
+# An award without a contract that was older than this when it became known is history of which
+# the service holds the beginning only: it says nothing about who is late today.
+AWARD_HISTORY_DAYS: Final = 365
 PAY_DEFAULT_DAYS: Final = 30
 PAY_CAP_DAYS: Final = 60
 

@@ -93,6 +93,7 @@ class Dossier:
 
     Args:
         state: of the contract's life cycle.
+        has_contract: False while only the award is known.
         record_status: the record's own word, as `active` or `terminated`.
         first_amount_fen: amount of the first version: supplements are measured against it.
         signatories: who has signed by the record; None where the record does not say.
@@ -110,6 +111,7 @@ class Dossier:
     first_amount_fen: int | None = None
     amount_in_words: str | None = None
     state: str = "signed"
+    has_contract: bool = True
     record_status: str = ""
     is_direct: bool = False
     award: Award | None = None

@@ -96,7 +96,8 @@ _ASKED: Final = """
 """
 
 _AWARDED: Final = """
-    SELECT c.id AS subject_id, c.id AS contract_id, c.number, s.name AS who, c.profile,
+    SELECT c.id AS subject_id, c.id AS contract_id, s.name AS who, c.profile,
+           COALESCE(NULLIF(c.number, ''), NULLIF(c.title, ''), c.ocid) AS number,
            c.created_at AS since,
            CASE WHEN n.delivered_at < :until THEN t.sent_at END AS until,
            COALESCE(n.delivered_at < :until, false) AS is_done,
@@ -106,7 +107,9 @@ _AWARDED: Final = """
       LEFT JOIN telling t ON t.contract_id = c.id AND t.kind = 'general'
       LEFT JOIN notice n ON n.contract_id = c.id AND n.kind = 'TELL-WINNER'
                         AND n.organisation_id = c.supplier_id
-     WHERE c.created_at >= :since AND c.created_at < :until AND c.award_on IS NOT NULL
+     WHERE c.created_at >= :since AND c.created_at < :until
+       AND (c.award_on IS NOT NULL OR c.number = '')
+       AND (c.state <> 'terminated' OR t.id IS NOT NULL)
      ORDER BY c.created_at, c.id
 """
 

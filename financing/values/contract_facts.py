@@ -44,7 +44,8 @@ class AwardFacts:
     """The award (中标结果) under which the contract was signed.
 
     Args:
-        link: `named` by the contract, or the `only` award of the record.
+        link: `named` by the contract, or the `only` award of the record to its supplier; or
+            `dangling`: the only one, though the contract names another.
     """
 
     id: str
@@ -107,14 +108,16 @@ class DesignatedAccountFacts:
 
 @dataclass(frozen=True, slots=True)
 class ContractFacts:
-    """One contract as of one release.
+    """One contract as of one release, or an award (中标结果) whose contract is not known yet.
 
     Args:
         publisher: OCDS prefix, or the publisher's site or name.
         released_at: of the newest release that counts; None where the publisher gave none.
-        code: the contract's id, unique within the process (ocid).
-        number: as people write it; made of ocid and code where the code alone says too little.
+        code: the contract's id, unique within the process (ocid); empty for an award.
+        number: as people write it; made of ocid and code where the code alone says too little;
+            empty for an award.
         is_numbered: the publisher gave that number, unique among all its contracts.
+        amount_fen: None for an award alone; `currency` is then the award's, or empty.
         award_id: as the contract names it, empty where it names none.
         signatories: `purchaser`, `supplier`: who has signed, as far as the record says.
         direct: bought without competition: no award is to be expected.
@@ -133,7 +136,7 @@ class ContractFacts:
     is_numbered: bool
     title: str
     status: str
-    amount_fen: int
+    amount_fen: int | None
     currency: str
     amount_in_words: str
     purchaser: Party
@@ -193,6 +196,22 @@ def identity(facts: ContractFacts) -> str:
         "award": number_key(facts.award_id or (facts.award.id if facts.award else "")),
     }
     return canonical.digest_of(named).removeprefix("sha-256:")
+
+
+def key_in_process(facts: ContractFacts) -> tuple[str, str]:
+    """What tells a contract apart in its process: its id; before it has one, its award's."""
+    return (facts.code, "" if facts.code else facts.award_id)
+
+
+def award_key(facts: ContractFacts) -> tuple[str, str] | None:
+    """The key that a contract's award has in the process while it stands alone.
+
+    None for an award itself, and for a contract that is under no award won by its supplier.
+    """
+    if not facts.code or facts.award is None:
+        return None
+    has_won = any(is_same_party(facts.supplier, winner) for winner in facts.award.suppliers)
+    return ("", facts.award.id) if has_won else None
 
 
 def _party_key(party: Party) -> str:

@@ -12,6 +12,7 @@ import pytest
 import requests
 from sqlalchemy import Engine, Row
 
+from financing import words
 from financing.journeys import banks
 from financing.journeys.banks import Registration
 from financing.journeys.verification import capacity
@@ -107,6 +108,34 @@ def test_a_contract_that_may_not_be_financed_says_why_and_what_helps(
         r'class="tag (ok|bad|warn|off)">(?:passed|failed|not known|does not)', whole
     )
     assert results == sorted(results, key=["bad", "warn", "ok", "off"].index), "worst first"
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+@pytest.mark.parametrize("value", [{"amount": 1_280_000, "currency": "CNY"}, None])
+def test_a_won_award_says_that_it_waits_for_its_contract_and_shows_no_broken_field(
+    web: Web, world: World, two: list[UUID], lang: str, value: dict[str, Any] | None
+) -> None:
+    body = release(1)
+    del body["contracts"]
+    body["awards"][0]["value"] = value
+    (row,) = world.publish(body)
+    reader = person(web, world, "supplier", row.supplier_id)
+    whole = f"/contracts/{show('ct', row.id)}"
+    for address in ("/contracts", whole):
+        page = reader.open(f"{address}?lang={lang}").text
+        assert row.sentence[lang] in page
+        assert words.t("award.not_signed", lang) in page
+        assert words.t("award.untitled", lang) in page
+        assert words.t("award.amount", lang) in page
+        assert ("¥1,280,000.00" if value else words.t("word.unknown", lang)) in page
+        assert words.t("contract.number", lang) not in page
+        assert "None" not in page
+        assert "¥0.00" not in page
+        assert not re.search(r"/(apply|account|confirmation)\"", page), "nothing leads to a refusal"
+    assert words.t("telling.kind.general", lang) in reader.open(f"{whole}?lang={lang}").text
+    inbox = reader.open(f"/inbox?lang={lang}").text
+    assert words.t("award.not_signed", lang) in inbox
+    assert words.t("award.untitled", lang) in inbox
 
 
 def test_the_list_the_contract_and_the_form_name_one_limit(

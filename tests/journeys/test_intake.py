@@ -246,7 +246,7 @@ def test_what_was_parked_is_mended_by_a_later_release(
     contract = later(1, 1)
     del contract["awards"], contract["parties"][1], award["contracts"]
     assert taken(ctx, written(tmp_path / "1", contract)) == (1, 0, 0, 0, 1)
-    assert taken(ctx, written(tmp_path / "2", award)) == (0, 1, 0, 0, 0)
+    assert taken(ctx, written(tmp_path / "2", award)) == (1, 1, 0, 0, 0)
     assert rows("SELECT state FROM parked") == [("replayed",)]
 
 

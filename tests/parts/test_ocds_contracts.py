@@ -392,3 +392,90 @@ def test_a_contract_apart_from_its_award_is_joined_over_the_releases() -> None:
     alone = lives(contract)
     assert alone.lives == []
     assert [item.reason.split(":")[0] for item in alone.parked] == ["SUPPLIER-MISSING"]
+
+
+# ── Awards that stand alone ──────────────────────────────────────────────────────────────────
+
+
+def won(n: int, *ids: str, **of_award: Any) -> dict[str, Any]:
+    """Release number n: awards of these ids, each to the same firm, and no contract."""
+    whole = dated(n)
+    (one,) = whole["awards"]
+    del whole["contracts"]
+    return whole | {"awards": [one | {"id": name} | of_award for name in ids]}
+
+
+def codes(process: Process) -> list[tuple[str, str, int]]:
+    """Of each life its contract, the award of its last step, and how many steps it has."""
+    return [
+        (life.steps[-1].facts.code, life.steps[-1].facts.award_id, len(life.steps))
+        for life in process.lives
+    ]
+
+
+@pytest.mark.parametrize(
+    ("of_award", "count"),
+    [
+        ({"status": "active"}, 1),
+        ({"status": None}, 1),
+        ({"status": "pending"}, 0),
+        ({"status": "cancelled"}, 0),
+        ({"status": "unsuccessful"}, 0),
+        ({"suppliers": []}, 0),
+        ({"suppliers": [{"name": ""}]}, 0),
+    ],
+)
+def test_an_award_stands_alone_if_it_is_decided_and_names_its_winner(
+    of_award: dict[str, Any], count: int
+) -> None:
+    process = lives(won(1, "a", **of_award))
+    assert (len(process.lives), process.parked) == (count, [])
+
+
+def test_an_award_alone_holds_no_number_and_no_price_of_a_contract() -> None:
+    ((one,),) = [life.steps for life in lives(won(1, "a")).lives]
+    facts = one.facts
+    assert (facts.code, facts.number, facts.amount_fen, facts.currency) == ("", "", None, "CNY")
+    assert facts.award is not None
+    assert (facts.award_id, facts.award.link, facts.award.amount_fen) == ("a", "named", 123_450)
+
+
+@pytest.mark.parametrize(
+    ("release", "reason", "where"),
+    [
+        (won(1, ""), "AWARD-ID", "/awards/0/id"),
+        (won(1, "a", suppliers=[{"name": "甲"}, {"name": "乙"}]), "SUPPLIER-SEVERAL",
+         "/awards/0/suppliers"),
+        (won(1, "a") | {"buyer": None}, "PURCHASER-MISSING", "/buyer"),
+    ],
+)  # fmt: skip
+def test_an_award_whose_winner_could_not_be_told_is_parked(
+    release: dict[str, Any], reason: str, where: str
+) -> None:
+    process = lives(release)
+    assert process.lives == []
+    assert [(one.reason.split(":")[0], one.where) for one in process.parked] == [(reason, where)]
+
+
+def test_a_contract_that_names_no_award_is_under_the_only_one_to_its_supplier() -> None:
+    two = laid("awards/0/id", "a", dated(1))
+    two["awards"].append({"id": "b", "suppliers": [{"name": "另一公司"}]})
+    two["contracts"][0] |= {"awardID": None, "suppliers": two["awards"][0]["suppliers"]}
+    assert codes(lives(two)) == [("c", "", 1), ("", "b", 1)]
+    two["awards"][1]["suppliers"] = two["awards"][0]["suppliers"]
+    assert [code for code, _, _ in codes(lives(two))] == ["c", "", ""], "under which is not known"
+
+
+def test_a_contract_for_another_than_the_winner_leaves_the_award_open() -> None:
+    other = dated(2, C + "suppliers", [{"name": "另一公司"}])
+    assert codes(lives(won(1, "a"), other)) == [("", "a", 1), ("c", "a", 1)]
+
+
+def test_a_contract_that_cannot_be_read_covers_the_award_that_it_names() -> None:
+    process = lives(dated(1, C + "value", None))
+    assert process.lives == []
+    assert [one.where for one in process.parked] == ["/contracts/0/value"]
+
+
+def test_the_first_contract_goes_on_where_its_award_began() -> None:
+    assert codes(lives(won(1, "a", "b"), dated(2))) == [("c", "a", 2), ("", "b", 1)]

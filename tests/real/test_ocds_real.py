@@ -24,6 +24,9 @@ UNITS = 884 + 91  # releases, and records of which each counts once
 CONTRACTS = 788
 DIFFERENT = 655  # publisher, ocid, contract id
 RECORDED = 627
+# Awards under which no contract was published: ten of Montreal, which publishes awards only, and
+# one of Paraguay.
+AWARDED = 11
 # Unreadable pieces: three releases of a file in ISO-8859-1, two records of links alone, and eleven
 # notices of a publisher who is named nowhere.
 UNREAD = {"ENCODING": 3, "LINKED": 2, "PUBLISHER-UNKNOWN": 11}
@@ -93,7 +96,9 @@ def test_all_of_it_comes_in_once_and_every_contract_is_recorded_or_parked(
     paths = sorted(path for path in records.rglob("*") if path.is_file())
     shuffled = Random(5).sample(paths, len(paths))
     first = files.import_paths(ctx, shuffled)
-    assert sum(report.new for report in first) == RECORDED
+    assert sum(report.new for report in first) == RECORDED + AWARDED
+    assert _one(owner, "SELECT count(*) FROM contract WHERE number = ''") == AWARDED
+    assert _one(owner, "SELECT count(*) FROM parked WHERE place LIKE '%/awards/%/suppliers'") == 0
     refused = sum(report.kind == "refused" for report in first)
     assert refused == len({"ENCODING"}) + UNREAD["LINKED"] + UNREAD["PUBLISHER-UNKNOWN"]
     assert _open_contracts(owner) == UNUSABLE
