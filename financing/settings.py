@@ -34,7 +34,7 @@ KNOWN = {
     "FINANCING_URL": "public address, for links and signatures",
     "FINANCING_KEYS": "folder of the key store",
     "FINANCING_LOG": "debug, info, warning, or error",
-    "FINANCING_LIVE": "1 refuses embedded stores and the demo's clock",
+    "FINANCING_LIVE": "1 refuses embedded stores, the demo's clock, and secrets of machines",
     "FINANCING_REAL_DATA": "folder of real data for the tests that use it",
 }
 

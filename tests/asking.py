@@ -100,10 +100,10 @@ def buy(web: Web, name: str, secret: str, **form: str) -> requests.Response:
 def machine(web: Web, role: str, of: str, *scopes: str) -> Machine:
     """Admit a machine and get its first token, over HTTP."""
     with web.ctx.begin() as tx:
-        machine_id, secret, _ = machines.admit(tx, role, of, "程序", scopes)
-    answer = buy(web, show("mc", machine_id), secret)
+        made = machines.admit(tx, role, of, "程序", scopes)
+    answer = buy(web, show("mc", made.id), made.secret)
     assert answer.status_code == 200, answer.text
-    return Machine(web, machine_id, secret, answer.json()["access_token"])
+    return Machine(web, made.id, made.secret, answer.json()["access_token"])
 
 
 def machine_of(web: Web, role: str, organisation_id: UUID) -> Machine:

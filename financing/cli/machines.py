@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TextIO
+
 import click
 
 from financing.cli import shared
@@ -14,7 +16,7 @@ from financing.words import t
 
 @click.group("machines", epilog="Example: financing machines list")
 def machines() -> None:
-    """Make, list, and end machines: ids with a secret for `POST /oauth/token`."""
+    """Make, list, and end machines: ids with a key or a secret for `POST /oauth/token`."""
 
 
 @machines.command(
@@ -24,17 +26,34 @@ def machines() -> None:
 @click.option("--of", required=True, metavar="ORGANISATION", help="Its code, identifier, or name.")
 @click.option("--name", required=True, help="What the machine is called in the audit.")
 @click.option("--scope", multiple=True, help="A permission; repeat it. Default: all of the role.")
+@click.option(
+    "--key",
+    type=click.File(),
+    help="Its public key (PEM, P-256 or Ed25519); without one it gets a secret.",
+)
 @shared.options
-def new(role: str, of: str, name: str, scope: tuple[str, ...], as_json: bool, lang: str) -> None:
-    """Make a machine and show its secret, this once."""
+def new(
+    role: str,
+    of: str,
+    name: str,
+    *,
+    scope: tuple[str, ...],
+    key: TextIO | None,
+    as_json: bool,
+    lang: str,
+) -> None:
+    """Make a machine: with the key that it brought, or a secret that is shown this once."""
+    key_pem = key.read() if key is not None else ""
     with shared.opened() as ctx, ctx.begin() as tx:
-        machine_id, secret, scopes = people.admit(tx, role, of, name, scope)
+        made = people.admit(tx, role, of, name, scope, key_pem=key_pem)
     if as_json:
-        shared.emit({"id": ids.show("mc", machine_id), "secret": secret, "scopes": scopes})
+        found = {"id": ids.show("mc", made.id), "scopes": made.scopes}
+        shared.emit(found | ({"secret": made.secret} if made.secret else {}))
         return
-    shared.say(t("machines.id", lang, id=ids.show("mc", machine_id)))
-    shared.say(t("machines.secret", lang, secret=secret))
-    shared.say(t("machines.scopes", lang, scopes=" ".join(scopes)))
+    shared.say(t("machines.id", lang, id=ids.show("mc", made.id)))
+    if made.secret:
+        shared.say(t("machines.secret", lang, secret=made.secret))
+    shared.say(t("machines.scopes", lang, scopes=" ".join(made.scopes)))
 
 
 @machines.command("list", epilog="Example: financing machines list --json")

@@ -146,10 +146,21 @@ machine = Table(
     "machine",
     metadata,
     Column("login_id", Uuid, ForeignKey("login.id"), primary_key=True),
-    Column("secret_digest", LargeBinary, nullable=False),  # SHA-256 of the secret's 32 bytes
+    Column("secret_digest", LargeBinary, nullable=True),  # SHA-256 of the secret's 32 bytes
     Column("scopes", ARRAY(Text), nullable=False),  # names of rules/permissions.py
     _at("created_at", null=False),
     _at("retired_at"),
+    _text("public_key_pem", null=True),  # of a machine that has a key instead
+    CheckConstraint("(secret_digest IS NULL) <> (public_key_pem IS NULL)", name="proof"),
+)
+
+# Each signed statement of a machine buys one token.
+machine_assertion = Table(
+    "machine_assertion",
+    metadata,
+    Column("login_id", Uuid, ForeignKey("machine.login_id"), primary_key=True),
+    Column("jti", Text, primary_key=True),
+    _at("ends_at", null=False),
 )
 
 machine_token = Table(

@@ -1,7 +1,8 @@
 """Machines: software of an organisation that asks our API by itself.
 
-1. `admit`  the operator makes a machine for an organisation, with a secret that is shown once
-2. `issue`  its secret buys a token of fifteen minutes
+1. `admit`  the operator makes a machine for an organisation: with the key that it brought, or with
+   a secret that is shown once
+2. `by_secret`, `by_key` what it holds buys a token of fifteen minutes; a live service takes a key
 3. `holder` the token's machine, and what it may do
 4. `retire` the machine and its tokens end
 
@@ -20,15 +21,18 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Row, delete, func, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from financing.context import Context
-from financing.errors import Invalid, NotFound, Unauthenticated
+from financing.errors import Invalid, NotFound, Unauthenticated, Untrusted
+from financing.evidence import assertions
 from financing.rules.permissions import PERMISSIONS
 from financing.store.db import Actor, Tx
 from financing.store.tables import (
     login,
     machine,
     machine_answer,
+    machine_assertion,
     machine_token,
     organisation,
     throttle,
@@ -60,6 +64,15 @@ class Token:
     scopes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A new machine; `secret` is empty where it brought a key."""
+
+    id: UUID
+    secret: str
+    scopes: tuple[str, ...]
+
+
 def scopes_of(role: str) -> tuple[str, ...]:
     """Every permission that a machine of this role may be given: those that operations ask for."""
     asked = {name for row in OPERATIONS for name in row.permits}
@@ -70,17 +83,20 @@ def scopes_of(role: str) -> tuple[str, ...]:
 
 
 def admit(
-    tx: Tx, role: str, of: str, name: str, wanted: Sequence[str] = ()
-) -> tuple[UUID, str, tuple[str, ...]]:
-    """Make a machine; returns its id, its secret, which cannot be shown again, and its scopes.
+    tx: Tx, role: str, of: str, name: str, wanted: Sequence[str] = (), *, key_pem: str = ""
+) -> Admitted:
+    """Make a machine; its secret cannot be shown again.
 
     Args:
         of: the organisation by code, identifier, or name.
         wanted: permissions; none are all that the role has.
+        key_pem: the machine's public key; then it has no secret.
     Raises:
         NotFound: no organisation of that kind and name.
-        Invalid: more than one, or a permission that the role does not have.
+        Invalid: more than one, a permission that the role does not have, or no such key.
     """
+    if key_pem:
+        assertions.public_key(key_pem)
     found = tx.rows(
         select(organisation).where(
             organisation.c.kind == KIND_OF.get(role, role),
@@ -106,7 +122,7 @@ def admit(
             where="--scope",
             remedy=f"Permissions are: {', '.join(scopes_of(role))}.",
         )
-    machine_id, secret = new_id(), secrets.token_urlsafe(32)
+    machine_id, secret = new_id(), "" if key_pem else secrets.token_urlsafe(32)
     tx.db.execute(
         insert(login).values(
             id=machine_id,
@@ -122,12 +138,13 @@ def admit(
     tx.db.execute(
         insert(machine).values(
             login_id=machine_id,
-            secret_digest=session.digest(secret),
+            secret_digest=session.digest(secret) if secret else None,
+            public_key_pem=key_pem or None,
             scopes=list(scopes),
             created_at=wall_now(),
         )
     )
-    return machine_id, secret, scopes
+    return Admitted(machine_id, secret, scopes)
 
 
 def listed(tx: Tx) -> Sequence[Row[Any]]:
@@ -162,10 +179,10 @@ def retire(tx: Tx, machine_id: UUID) -> None:
         raise NotFound("no such machine", where="machine", remedy="See `financing machines list`.")
 
 
-# ── 2. Its secret buys a token ───────────────────────────────────────────────────────────────
+# ── 2. What it holds buys a token ────────────────────────────────────────────────────────────
 
 
-def issue(ctx: Context, name: str, secret: str, wanted: Sequence[str], address: str) -> Token:
+def by_secret(ctx: Context, name: str, secret: str, wanted: Sequence[str], address: str) -> Token:
     """A new token for a machine that knows its secret.
 
     Args:
@@ -173,27 +190,83 @@ def issue(ctx: Context, name: str, secret: str, wanted: Sequence[str], address: 
         wanted: permissions to carry; none are all that the machine has.
     Raises:
         Limited: too many failures for this machine or from this address.
-        Unauthenticated: id and secret do not fit together, or the machine is retired.
+        Unauthenticated: id and secret do not fit together, the machine is retired, or the service
+            is live and takes keys only.
         Invalid: a permission that the machine does not have.
     """
-    subjects = (f"machine:{name[:64]}", f"address:{address}")
+    row = _known(ctx, name, address)
+    fits = row is not None and hmac.compare_digest(row.secret_digest or b"", session.digest(secret))
+    if row is None or not fits or ctx.settings.live:
+        raise _failed(ctx, name, address, "id and secret do not fit together")
+    return _token(ctx, row, wanted)
+
+
+def by_key(
+    ctx: Context, assertion: str, audience: str, wanted: Sequence[str], address: str
+) -> Token:
+    """A new token for a machine that signed a statement with its key; each buys one token.
+
+    Raises:
+        Limited: too many failures for this machine or from this address.
+        Unauthenticated: the statement does not hold, or was used before; says which.
+        Invalid: a permission that the machine does not have.
+    Source: RFC 7523, section 2.2.
+    """
+    name = assertions.subject(assertion)
+    row = _known(ctx, name, address)
+    if row is None or row.public_key_pem is None:
+        raise _failed(ctx, name, address, "no machine with a key has the id in sub")
+    now = wall_now()
+    try:
+        proof = assertions.verify(
+            assertion, row.public_key_pem, of=name, audience=audience, now=now
+        )
+    except Untrusted as refusal:
+        raise _failed(ctx, name, address, refusal.detail) from refusal
     with ctx.begin() as tx:
-        session.wait_over(tx, subjects)
-        row = tx.one(
+        tx.db.execute(
+            delete(machine_assertion).where(
+                machine_assertion.c.ends_at < now - assertions.MOST_LIFE
+            )
+        )
+        is_new = tx.one(
+            upsert(machine_assertion)
+            .values(login_id=row.login_id, jti=proof.jti, ends_at=proof.ends_at)
+            .on_conflict_do_nothing()
+            .returning(machine_assertion.c.jti)
+        )
+    if is_new is None:
+        raise _failed(ctx, name, address, "the statement was used before")
+    return _token(ctx, row, wanted)
+
+
+def _subjects(name: str, address: str) -> tuple[str, str]:
+    return f"machine:{name[:64]}", f"address:{address}"
+
+
+def _known(ctx: Context, name: str, address: str) -> Row[Any] | None:
+    with ctx.begin() as tx:
+        session.wait_over(tx, _subjects(name, address))
+        return tx.one(
             select(machine, login.c.name)
             .join(login, login.c.id == machine.c.login_id)
             .where(login.c.name == name, machine.c.retired_at.is_(None))
         )
-    if row is None or not hmac.compare_digest(row.secret_digest, session.digest(secret)):
-        with ctx.begin() as tx:
-            session.count_failure(tx, subjects)
-        raise Unauthenticated("id and secret do not fit together", where="Authorization")
+
+
+def _failed(ctx: Context, name: str, address: str, why: str) -> Unauthenticated:
+    with ctx.begin() as tx:
+        session.count_failure(tx, _subjects(name, address))
+    return Unauthenticated(why, where="Authorization")
+
+
+def _token(ctx: Context, row: Row[Any], wanted: Sequence[str]) -> Token:
     scopes = tuple(dict.fromkeys(wanted)) or tuple(row.scopes)
     if not set(scopes) <= set(row.scopes):
         raise Invalid("a scope that this machine does not have", where="scope")
     token, now = secrets.token_urlsafe(32), wall_now()
     with ctx.begin() as tx:
-        tx.db.execute(delete(throttle).where(throttle.c.subject == subjects[0]))
+        tx.db.execute(delete(throttle).where(throttle.c.subject == _subjects(row.name, "")[0]))
         tx.db.execute(delete(machine_token).where(machine_token.c.ends_at <= now))
         tx.db.execute(delete(machine_answer).where(machine_answer.c.at <= now - ANSWERS_KEPT))
         tx.db.execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ from sqlalchemy import Engine
 
 from financing.rules.permissions import BY_NAME
 from financing.values.ids import show
+from financing.web import machines
 from financing.web.api.openapi import OPERATIONS, summary
 from tests.asking import lender, machine_of, offered
 from tests.conftest import ROOT, Web
@@ -36,7 +38,7 @@ def test_the_blocks_in_their_order_apply_accept_and_are_refused(
         "PATH": os.environ["PATH"],
     }  # fmt: skip
     blocks = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     script, said = "", ""
 
     def typed(block: str) -> str:
@@ -48,7 +50,7 @@ def test_the_blocks_in_their_order_apply_accept_and_are_refused(
         assert done.returncode == 0, done.stderr
         return done.stdout.partition("--------\n")[2]
 
-    token, read, apply, accept, refused = blocks
+    token, _, read, apply, accept, refused = blocks
     script = token + read
     said = typed(apply)
     assert said.count("HTTP/1.1 201") == 2
@@ -64,6 +66,30 @@ def test_the_blocks_in_their_order_apply_accept_and_are_refused(
     assert '"type": "/problems/invalid"' in said
     for pointer in ("/amout", "/contract", "/amount", "/tenor_days", "/banks"):
         assert f'"pointer": "{pointer}"' in said
+
+
+def test_a_key_of_openssl_buys_a_token(
+    web: Web, owner: Engine, set_clock: Callable[[datetime], None], tmp_path: Path
+) -> None:
+    set_clock(OPENING)
+    lender(World(web.ctx, owner, set_clock), "bank-a")
+    block = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)[1]
+    for line in (
+        "openssl genpkey -algorithm ed25519 -out machine.pem",
+        "openssl pkey -in machine.pem -pubout -out machine.pub",
+    ):
+        subprocess.run(line.split(), cwd=tmp_path, check=True, capture_output=True)
+    with web.ctx.begin() as tx:
+        pem = (tmp_path / "machine.pub").read_text()
+        made = machines.admit(tx, "bank", "bank-a", "core", key_pem=pem)
+    told = {"BROKER": web.url, "ID": show("mc", made.id), "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        ["bash", "-ec", block],
+        cwd=tmp_path, env=told, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = json.loads((tmp_path / "token.json").read_text())
+    assert said["expires_in"] == 900, said
 
 
 def test_the_document_lists_every_operation_as_it_is() -> None:
