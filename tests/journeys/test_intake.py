@@ -17,6 +17,7 @@ from sqlalchemy import Engine, text
 from financing import work
 from financing.context import Context
 from financing.journeys import files
+from tests.statements_made import Line, Made, camt
 from tests.verifying import SUPPLIER, release
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -377,3 +378,15 @@ def test_replay_of_everything_says_that_some_is_still_wrong(
     done = command("parked", "--replay", "all", "--json")
     assert done.returncode == 1
     assert len(document(done)["parked"]) == 1
+
+
+def test_what_was_parked_is_said_with_its_remedy_where_it_was_imported(
+    command: Command, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut.xml"
+    cut.write_bytes(camt(Made((Line("100.00"), Line("7.00"))))[:-400])
+    done = command("import", str(cut))
+    assert done.returncode == 2
+    assert "parked 1" in done.stdout
+    assert "cut.xml, Stmt[1]: TRUNCATED" in done.stderr and "Send the whole file." in done.stderr
+    assert command("import", str(cut)).returncode == 0  # the same again is nothing new
