@@ -27,7 +27,10 @@ from schemas.shown import (
 
 
 class Contract(Shown):
-    """One contract; `financeable` is null until it was checked."""
+    """One contract; `financeable` is null until it was checked.
+
+    While only the award is known, `state` is awarded, `number` is empty, and `amount` is null.
+    """
 
     id = Id("ct")
     version = Number()

@@ -17,6 +17,7 @@ from financing.journeys import banks
 from financing.journeys.banks import Registration
 from financing.journeys.verification import capacity
 from financing.values.ids import show
+from tests.asking import machine_of
 from tests.conftest import Web
 from tests.faces.test_forms import person
 from tests.faces.test_sign_in import Reader
@@ -136,6 +137,22 @@ def test_a_won_award_says_that_it_waits_for_its_contract_and_shows_no_broken_fie
     inbox = reader.open(f"/inbox?lang={lang}").text
     assert words.t("award.not_signed", lang) in inbox
     assert words.t("award.untitled", lang) in inbox
+
+
+def test_software_sees_an_award_without_number_price_or_terms(
+    web: Web, world: World, two: list[UUID]
+) -> None:
+    body = release(1)
+    del body["contracts"], body["awards"][0]["value"]
+    (row,) = world.publish(body)
+    supplier = machine_of(web, "supplier", row.supplier_id)
+    one = f"/api/v1/contracts/{show('ct', row.id)}"
+    said = supplier.get(one).json()
+    assert (said["state"], said["number"], said["amount"]) == ("awarded", "", None)
+    assert (said["milestones"], said["financeable"]) == ([], False)
+    assert supplier.get(f"{one}/capacity").json()["banks"] == []
+    refused = supplier.post("/api/v1/confirmations", {"contract": show("ct", row.id)})
+    assert refused.status_code == 409, refused.text
 
 
 def test_the_list_the_contract_and_the_form_name_one_limit(

@@ -47,7 +47,7 @@ def contracts_page(tx: Tx, _ask: Ask) -> Page:
 def contract_page(tx: Tx, _ask: Ask, contract_id: UUID) -> Page:
     """May I finance this contract, and if not, why, and what then?"""
     row = contracts.named(tx, contract_id)
-    terms = bank_terms(tx, row) if row.number else []  # an award alone has no price to lend on
+    terms = bank_terms(tx, row)
     return Page(
         "supplier/contract.html",
         {

@@ -31,7 +31,12 @@ class BankTerms(NamedTuple):
 
 
 def bank_terms(tx: Tx, row: Row[Any]) -> list[BankTerms]:
-    """What each bank with a product in the contract's currency could lend on it."""
+    """What each bank with a product in the contract's currency could lend on it.
+
+    Nothing while only the award is known: there is no price to lend on.
+    """
+    if not row.number:
+        return []
     offered = tx.rows(
         select(
             product,
