@@ -376,7 +376,8 @@ FRESH: Final = text("""
 
 
 def _fresh(tx: Tx) -> Iterator[Sequence[Row[Any]]]:
-    yield from tx.db.execute(FRESH, execution_options={"yield_per": BATCH}).partitions()
+    streamed = {"stream_results": True, "max_row_buffer": BATCH}
+    yield from tx.db.execute(FRESH, execution_options=streamed).partitions(BATCH)
 
 
 def pay_in(tx: Tx, rows: Iterable[Row[Any]]) -> None:
