@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -59,13 +60,15 @@ def answer_due(tx: Tx, works: Sequence[Work]) -> list[Work]:
         row.id: row
         for row in tx.rows(select(inbox).where(inbox.c.id.in_([work.subject_id for work in works])))
     }
+    said = {row.id: _read(tx, row.source, row.raw) for row in rows.values() if not row.outcome}
+    reporting.lock_all(tx, [item for read in said.values() for item in read.reports])
     waiting = []
     for work in works:
         row = rows[work.subject_id] if work.subject_id else None
         if row is None or row.outcome is not None:
             continue
         overdue = (wall_now() - row.received_at).total_seconds() > GAP_WAIT_S
-        outcome = _read(tx, row.source, row.raw, forced=overdue)
+        outcome = _reported(tx, said[row.id], forced=overdue)
         if outcome.word == "waits":
             outbox.later(tx, work, 0.5, error=outcome.why, failed=False)
             waiting.append(work)
@@ -99,15 +102,29 @@ def unreadable(problem: BankError) -> Outcome:
     return Outcome("parked", f"EVENT-UNREADABLE: {problem.detail}{place}")
 
 
-def _read(tx: Tx, source: str, raw: bytes, *, forced: bool) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """A kept event as its adapter read it."""
+
+    bank_row: Row[Any]
+    reports: Sequence[Report] = ()
+    fault: Outcome | None = None
+
+
+def _read(tx: Tx, source: str, raw: bytes) -> _Said:
     bank_row = banks.by_code(tx, source)
     try:
-        reports = parse(registry.adapter(bank_row.adapter), raw)
+        return _Said(bank_row, parse(registry.adapter(bank_row.adapter), raw))
     except BankError as problem:
-        return unreadable(problem)
-    if not reports:
+        return _Said(bank_row, fault=unreadable(problem))
+
+
+def _reported(tx: Tx, said: _Said, *, forced: bool) -> Outcome:
+    if said.fault is not None:
+        return said.fault
+    if not said.reports:
         return Outcome("kept", "a kind of event that moves nothing")
-    outcomes = [reporting.report(tx, bank_row, item, forced=forced) for item in reports]
+    outcomes = [reporting.report(tx, said.bank_row, one, forced=forced) for one in said.reports]
     return next((one for one in outcomes if one.word == "parked"), outcomes[0])
 
 
@@ -143,7 +160,7 @@ def put_aside(tx: Tx, source: str, place: str, raw: bytes, why: str) -> None:
 
 def replay(tx: Tx, row: Row[Any]) -> bool:
     """Report a parked event, or item of a feed, again; whether it could be used now."""
-    outcome = _read(tx, row.source, row.raw, forced=True)
+    outcome = _reported(tx, _read(tx, row.source, row.raw), forced=True)
     if outcome.word == "parked":
         return False
     if row.place.startswith(EVENT):
@@ -168,6 +185,7 @@ def poll_due(ctx: Context, bank_code: str, works: Sequence[Work]) -> None:
     for _ in range(MAX_PAGES):
         page = adapter.poll(call, PollQuery(cases=[], cursor=cursor, limit=200))
         with ctx.begin() as tx:
+            reporting.lock_all(tx, page.reports)
             for item in page.reports:
                 outcome = reporting.report(tx, row, item, forced=True)
                 if outcome.word == "parked":

@@ -359,9 +359,9 @@ def _submissions(tx: Tx, cases: Sequence[Row[Any]]) -> list[Submission]:
 def _submit_failed(ctx: Context, row: Row[Any], works: Sequence[Work], problem: BankError) -> None:
     with ctx.begin() as tx:
         if isinstance(problem, OutcomeUnknown | Garbled):
-            for work in works:
-                if work.subject_id:
-                    move(tx, "application", work.subject_id, "unclear")
+            for case in _cases(tx, works):
+                if case.state == "sending":  # else an event was faster
+                    move(tx, "application", case.id, "unclear")
             outbox.done(tx, works)
             return
         if isinstance(problem, AuthFailed):
@@ -391,6 +391,7 @@ def _submit_settled(
 ) -> None:
     by_request = {receipt.request_id: receipt for receipt in receipts}
     with ctx.begin() as tx:
+        reporting.lock_cases(tx, [work.subject_id for work in works if work.subject_id])
         for work, item in zip(works, items, strict=True):
             receipt = by_request.get(item.request_id)
             if work.subject_id is not None:
@@ -432,6 +433,7 @@ def ask_due(ctx: Context, bank_code: str, works: Sequence[Work]) -> None:
         return
     missing = set(page.missing)
     with ctx.begin() as tx:
+        reporting.lock_cases(tx, list(asking))
         for report in page.reports:
             reporting.report(tx, row, report, forced=True)
         for work in open_works:

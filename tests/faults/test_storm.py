@@ -28,6 +28,7 @@ from sqlalchemy import Engine, insert, text
 
 from financing.city.processes import free_port
 from financing.context import Context
+from financing.reads import desk
 from financing.settings import Settings
 from financing.store.tables import login
 from financing.values.ids import new_id, show
@@ -192,6 +193,17 @@ def signed_in(storm: Storm, url: str, supplier: UUID) -> Reader:
     return reader
 
 
+def run_again(world: World) -> int:
+    """What was with a worker at five of its deaths is put aside: the operator lets it run again."""
+    query = text("SELECT id FROM outbox WHERE parked IS NOT NULL AND done IS NULL")
+    with world.owner.connect() as link:
+        parked = list(link.execute(query).scalars())
+    for work_id in parked:
+        with world.ctx.begin() as tx:
+            desk.run_again(tx, work_id)
+    return len(parked)
+
+
 def test_a_storm_of_kills_ends_with_books_equal_on_both_sides(
     world: World, settings: Settings, tmp_path: Path
 ) -> None:
@@ -219,6 +231,7 @@ def test_a_storm_of_kills_ends_with_books_equal_on_both_sides(
         blowing.calm.set()
         blowing.hand.join()
         blowing.minute()
+        suspected = run_again(world)
 
         def all_lent() -> bool | None:
             for application in supplier.offered():
@@ -237,9 +250,12 @@ def test_a_storm_of_kills_ends_with_books_equal_on_both_sides(
         assert world.count("SELECT count(*) FROM outbox WHERE parked IS NOT NULL") == 0
         assert world.count("SELECT count(*) FROM drawdown") == APPLICATIONS
         assert blowing.web.killed + blowing.worker.killed >= 2
-        sys.stdout.write(
-            f"\n{APPLICATIONS} applications in {monotonic() - begun:.0f} s: worker killed"
-            f" {blowing.worker.killed} times, web {blowing.web.killed}, Redis wiped"
-            f" {blowing.wiped}; asked {lent.calls('ask')} times, submitted"
-            f" {lent.calls('submit')}, heard {world.count('SELECT count(*) FROM inbox')} events\n"
+        told = (
+            f"{APPLICATIONS} applications in {monotonic() - begun:.0f} s",
+            f"worker killed {blowing.worker.killed} times, web {blowing.web.killed}",
+            f"Redis wiped {blowing.wiped}",
+            f"submitted {lent.calls('submit')}, asked {lent.calls('ask')}",
+            f"heard {world.count('SELECT count(*) FROM inbox')} events",
+            f"run again by hand {suspected}",
         )
+        sys.stdout.write("\n" + "; ".join(told) + "\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import count
@@ -15,9 +16,18 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine, select, text
 
+from bank_adapters.port import Echo, Report, Status
 from financing.context import Context
 from financing.errors import Conflict, Invalid, Untrusted
-from financing.journeys import answers, applications, banks, files, loans, receiving
+from financing.journeys import (
+    answers,
+    applications,
+    banks,
+    files,
+    loans,
+    receiving,
+    reporting,
+)
 from financing.journeys.banks import Registration
 from financing.journeys.receiving import Reply, Sent
 from financing.reads import desk
@@ -374,6 +384,33 @@ def test_an_item_of_the_feed_that_was_put_aside_is_replayed_from_its_bytes(
         answers.put_aside(tx, lender.code, "poll ZC1", put_aside, "APPLICATION-UNKNOWN: test")
         assert list(files.replay(tx).values()) == [True]
     assert lender.row().state == "submitted"
+
+
+def test_sets_that_name_the_same_applications_do_not_meet_half_way(
+    lender: Lender, world: World
+) -> None:
+    other = Lender(world, lender.code, lender.key)
+    (row,) = world.publish(release(2))
+    apply(world, other, lender.row().bank_id, world.ready(row))
+    with world.ctx.begin() as tx:
+        bank_row = banks.by_code(tx, lender.code)
+    said = [
+        Report(
+            Status.UNKNOWN, "pondering", OPENING, Echo(application=ids.show("ap", known.row().id))
+        )
+        for known in (lender, other)
+    ]
+
+    def take(items: list[Report]) -> None:
+        with world.ctx.begin() as tx:
+            reporting.lock_all(tx, items)
+            for item in items:
+                reporting.report(tx, bank_row, item)
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(take, said[:: 1 - 2 * (n % 2)]) for n in range(40)]:
+            done.result()
+    assert world.count("SELECT times FROM bank_word") == 80
 
 
 def test_money_before_a_loan_is_held_and_books_nothing(lender: Lender, world: World) -> None:
