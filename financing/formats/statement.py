@@ -28,6 +28,7 @@ Status = Literal["booked", "pending", "information"]
 Identity = Literal["reference", "balance", "text"]
 
 _WORD: Final = re.compile(r"[^\s,;:|#*\"'!?<>=+，；：、。！？“”‘’]+")
+_DIGIT: Final = re.compile("[0-9]")
 _CODE: Final = re.compile(r"[0-9A-Z]+(?:[-_/.·‐‑‒–—―−][0-9A-Z]+)*")
 
 
@@ -239,12 +240,13 @@ def numbers(lines: Iterable[str]) -> tuple[str, ...]:
     """
     lines = tuple(lines)
     found: dict[str, None] = {}
-    for glue in (" ", ""):
-        text = glue.join(lines)[:SEARCHED]
+    for text in dict.fromkeys(glue.join(lines)[:SEARCHED] for glue in (" ", "")):
         folded = unicodedata.normalize("NFKC", text).upper()
         for pattern in (_WORD, _CODE):
             for word in pattern.findall(folded):
+                if _DIGIT.search(word) is None:
+                    continue  # most words: the dear part is what follows
                 key = search_text(word)
-                if len(key) >= SHORTEST_NUMBER and any("0" <= c <= "9" for c in key):
+                if len(key) >= SHORTEST_NUMBER:
                     found[key] = None
     return tuple(found)
