@@ -13,9 +13,18 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from financing.errors import Untrusted
-from financing.evidence import cms, jws, standard_webhooks, verify
+from financing.evidence import (
+    cms,
+    http_signature,
+    jws,
+    standard_webhooks,
+    structured_fields,
+    verify,
+)
+from financing.evidence.http_signature import Message
 from financing.evidence.webhook_key import Key
 
 pytestmark = pytest.mark.real
@@ -44,6 +53,33 @@ def test_messages_of_standard_webhooks(real_data: Path) -> None:
         assert accepted == case["valid"], case["name"]
         seen[accepted] += 1
     assert seen == {True: 2, False: 7}
+
+
+def test_requests_signed_by_http_message_signatures(real_data: Path) -> None:
+    """The signature bases of the standard's own requests, and the one signature by Ed25519."""
+    known = vectors(real_data, "http-signatures/rfc9421.json")
+    sent = known["request"]
+    message = Message(
+        sent["method"],
+        f"https://{sent['headers']['Host']}{sent['target']}",
+        {name.lower(): value for name, value in sent["headers"].items()},
+        sent["body"].encode(),
+    )
+    seen: Counter[bool] = Counter()
+    for case in known["cases"]:
+        if case["message"] != "request":
+            continue
+        signed = structured_fields.inner_lists(f"{case['label']}={case['params']}")[case["label"]]
+        base = http_signature.signature_base(message, signed)
+        assert base.decode() == case["base"], case["section"]
+        if case["alg"] == "ed25519":
+            pem = known["keys"][case["keyid"]]["public_pem"].encode()
+            material = load_pem_public_key(pem).public_bytes_raw()
+            key = Key("ed25519", material, datetime(2026, 1, 1, tzinfo=UTC), name=case["keyid"])
+            value = base64.b64decode(case["signature"])
+            seen[http_signature._signs(key, value, base)] += 1
+            seen[http_signature._signs(key, value, base + b" ")] += 1
+    assert seen == {True: 1, False: 1}
 
 
 def test_ed25519_signatures(real_data: Path) -> None:
