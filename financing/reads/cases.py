@@ -163,7 +163,7 @@ def diverted(tx: Tx, contract_ids: Sequence[UUID]) -> set[UUID]:
 def repaid(tx: Tx, payment_ids: Sequence[UUID]) -> dict[UUID, int]:
     """How much of each payment repaid loans, in minor units; the rest is the supplier's."""
     return {
-        row.payment_id: row.fen
+        row.payment_id: int(row.fen)  # a sum of integers comes as a decimal
         for row in tx.rows(
             select(
                 ledger.c.payment_id, func.sum(ledger.c.debit_fen - ledger.c.credit_fen).label("fen")

@@ -54,7 +54,15 @@ def test_a_key_of_each_kind_is_registered_and_a_secret_lies_sealed(
     for words in (
         ("key", "bank-a", str(secret), "--kind", "v1"),
         ("key", "bank-a", pem(tmp_path, ed), "--kind", "ed25519", "--name", "k1"),
-        ("key", "bank-a", pem(tmp_path, ec, "ec.pub"), "--kind", "ecdsa-p256-sha256", "--name", "k2"),
+        (
+            "key",
+            "bank-a",
+            pem(tmp_path, ec, "ec.pub"),
+            "--kind",
+            "ecdsa-p256-sha256",
+            "--name",
+            "k2",
+        ),
     ):
         done = command("banks", *words)
         assert (done.returncode, done.stderr) == (0, "")
