@@ -18,7 +18,7 @@ from typing import Final, Literal
 from financing.formats.faults import ASK_AGAIN
 from financing.values.money import show_money
 from financing.values.parked import Parked
-from financing.values.text import search_text
+from financing.values.text import number_search, search_text
 
 SEARCHED: Final = 4096  # characters of a remittance in which a number is looked for
 SHORTEST_NUMBER: Final = 6  # a shorter one is found in texts that do not mean it
@@ -247,6 +247,7 @@ def numbers(lines: Iterable[str]) -> tuple[str, ...]:
                 if _DIGIT.search(word) is None:
                     continue  # most words: the dear part is what follows
                 key = search_text(word)
-                if len(key) >= SHORTEST_NUMBER:
-                    found[key] = None
+                for spelt in (key, number_search(key)):
+                    if len(spelt) >= SHORTEST_NUMBER:
+                        found[spelt] = None
     return tuple(found)

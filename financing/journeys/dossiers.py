@@ -26,8 +26,9 @@ from financing.rules.dossier import (
 )
 from financing.rules.look_alike import WARNS, Traits, score
 from financing.rules.profiles import profile
-from financing.store import holidays
+from financing.store import holidays, sealing
 from financing.store.db import Tx
+from financing.values.accounts import last4, normalise
 from financing.values.contract_facts import ContractFacts, from_json
 from financing.values.text import name_key
 from financing.values.times import civil
@@ -51,8 +52,15 @@ _CONTRACTS: Final = text("""
 """)
 _ACCOUNTS: Final = text("""
     SELECT DISTINCT ON (v.contract_id)
-           v.contract_id, v.state, v.is_holder_verified, a.holder, a.holder_key, a.last4
+           v.contract_id, v.state, v.is_holder_verified, a.holder, a.holder_key, a.last4,
+           a.number_index, known.number AS known_number
       FROM account_version v JOIN bank_account a ON a.id = v.account_id
+      LEFT JOIN LATERAL (  -- what the record named when this account was set
+           SELECT f.facts -> 'account' ->> 'number' AS number FROM contract_version f
+            WHERE f.contract_id = v.contract_id
+              AND CAST(f.created_at AT TIME ZONE 'Asia/Shanghai' AS date)
+                  <= coalesce(v.from_on, 'infinity')
+            ORDER BY f.n DESC LIMIT 1) known ON true
      WHERE v.contract_id = ANY(:ids)
      ORDER BY v.contract_id, (v.state IN ('active', 'locked')) DESC, v.n DESC
 """)
@@ -103,7 +111,7 @@ def dossiers(tx: Tx, ids: Sequence[UUID]) -> list[Seen]:
                 row,
                 replace(
                     dossier,
-                    account=_account(accounts.get(row.id)),
+                    account=_account(tx, accounts.get(row.id), facts),
                     confirmation=_confirmation(row, asked_of.get(row.id)),
                     look_alikes=names,
                     holidays=known,
@@ -219,10 +227,26 @@ def _award(facts: ContractFacts) -> Award | None:
     )
 
 
-def _account(row: Row[Any] | None) -> AccountSeen | None:
+def _account(tx: Tx, row: Row[Any] | None, facts: ContractFacts) -> AccountSeen | None:
     if row is None:
         return None
-    return AccountSeen(row.state, row.holder, row.holder_key, row.last4, row.is_holder_verified)
+    return AccountSeen(
+        row.state,
+        row.holder,
+        row.holder_key,
+        row.last4,
+        row.is_holder_verified,
+        _renamed(tx, row, facts),
+    )
+
+
+def _renamed(tx: Tx, row: Row[Any], facts: ContractFacts) -> str:
+    """The end of another account that the record names since this one was set; empty: none."""
+    named = facts.account.number if facts.account else ""
+    if not named or named == row.known_number:
+        return ""
+    digits = normalise(named)
+    return "" if sealing.blind_index(tx.keys, digits) == row.number_index else last4(digits)
 
 
 def _confirmation(row: Row[Any], asked: Row[Any] | None) -> ConfirmationSeen | None:

@@ -51,7 +51,7 @@ from financing.values.contract_facts import (
     substance,
 )
 from financing.values.ids import new_id
-from financing.values.text import name_key, number_key, search_text
+from financing.values.text import name_key, number_key, number_search
 
 # Columns of a contract that its newest facts set.
 COLUMNS = ("number", "title", "amount_fen", "currency", "signed_on", "ends_on")
@@ -264,7 +264,7 @@ def _columns(
         },
         "identity": contract_facts.identity(facts),
         "number_key": number_key(facts.number),
-        "number_search": search_text(facts.number),
+        "number_search": number_search(facts.number),
         "award_fen": facts.award.amount_fen if facts.award else None,
         "award_on": facts.award.issued_on if facts.award else None,
         "purchaser_id": parties[_party_key("purchaser", facts.purchaser)],

@@ -282,6 +282,8 @@ def account(seen: Dossier) -> Outcome:
         return _failed()
     if seen.account.state == "proposed":
         return _unknown("proposed", last4=seen.account.last4)
+    if seen.account.renamed:
+        return _failed("renamed", last4=seen.account.last4, other=seen.account.renamed)
     return _passed(last4=seen.account.last4)
 
 
@@ -394,12 +396,13 @@ CHECKS: Final = (
     Check("FILED",       filed,        _by("FU", "-"),  "政府采购法 第四十七条"),
     Check("ANNOUNCED",   announced,    _by("FU", "W"),  "政府采购法实施条例 第五十条"),
     Check("ALIVE",       alive,        _by("F",  "F"),  "政府采购法 第五十条; 实施条例 第五十四条"),
+    # Before what was paid: the purchaser answers both, and a refusal must not hide behind it.
+    Check("CONFIRMED",   confirmed,    _by("FU", "FU"), "国务院令第802号 第十六条"),
     Check("UNPAID",      unpaid,       _by("FU", "FU"), "民法典 第五百五十七条"),
     Check("ACCOUNT",     account,      _by("FU", "FU"), "郑财购〔2020〕16号 第18条"),
     Check("HOLDER",      holder,       _by("F",  "F"),  "郑财购〔2020〕16号 第18条"),
     Check("DOC-DIGEST",  doc_digest,   _by("F",  "F"),  "FIPS 180-4 (SHA-256)"),
     Check("DOC-SIG",     doc_sig,      _by("W",  "W"),  "电子签名法 第十四条"),
-    Check("CONFIRMED",   confirmed,    _by("FU", "FU"), "国务院令第802号 第十六条"),
     Check("ENCUMBERED",  encumbered,   _by("F",  "F"),  "民法典 第四百四十五条, 第七百六十八条"),
     Check("LOOK-ALIKE",  look_alike,   _by("FU", "FU"), "民法典 第七百六十三条"),
     Check("ASSIGNABLE",  assignable,   _by("W",  "W"),  "民法典 第五百四十五条"),

@@ -53,6 +53,7 @@ class AccountSeen:
     Args:
         state: as in its life cycle.
         is_holder_verified: the word of the account's bank; None while it has not spoken.
+        renamed: last four digits of another account that a record names since this one was set.
     """
 
     state: str
@@ -60,6 +61,7 @@ class AccountSeen:
     holder_key: str
     last4: str
     is_holder_verified: bool | None
+    renamed: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,14 @@ def number_key(number: str) -> str:
     return re.sub(r"-{2,}", "-", bare)
 
 
+def number_search(number: str) -> str:
+    """A contract's number in the form in which `search_text` of a remittance holds it.
+
+    Payers leave the closing 号 away; without it both spellings hold this text.
+    """
+    return _NUMBER_TAIL.sub("", search_text(number))
+
+
 def clean(text: str) -> str:
     """Text safe to show on one line: no control characters, nothing that turns its direction."""
     spaced = "".join(" " if c.isspace() or c in "\u2028\u2029" else c for c in text)

@@ -125,6 +125,7 @@ CASES: tuple[tuple[str, dict[str, Any], str, str], ...] = (
     ("ACCOUNT", {"account": None}, "fail", "fail"),
     ("ACCOUNT", {"account": replace(ACCOUNT, state="rejected")}, "fail", "fail"),
     ("ACCOUNT", {"account": replace(ACCOUNT, state="proposed")}, "unknown", "proposed"),
+    ("ACCOUNT", {"account": replace(ACCOUNT, renamed="9876")}, "fail", "renamed"),
     ("HOLDER", {}, "pass", "pass"),
     ("HOLDER", {"account": None}, "unknown", "none"),
     ("HOLDER", {"account": replace(ACCOUNT, holder_key="某照明公司")}, "fail", "fail"),

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
+
+from sqlalchemy import Row
 
 from financing import words
 from financing.errors import Invalid, NotFound
 from financing.journeys import accounts, confirmation, performance
 from financing.reads import contracts, purchasing
+from financing.rules.calendar import is_guess_between
+from financing.store import holidays
 from financing.store.db import Tx
+from financing.values.times import civil
 from financing.values.typed import typed_date, typed_minor
 from financing.web.routes import Ask, Page, See, route
 
@@ -26,6 +32,7 @@ def confirmations_page(tx: Tx, _ask: Ask) -> Page:
             "due_today": sum(1 for row in asked if row.due_on == tx.today),
             "late": sum(1 for row in asked if row.due_on and row.due_on < tx.today),
             "accounts": purchasing.proposed_accounts(tx),
+            "guessed": {row.id for row in asked if _is_guess(tx, row)},
         },
     )
 
@@ -41,8 +48,16 @@ def confirmation_page(tx: Tx, _ask: Ask, confirmation_id: UUID) -> Page:
             "shown_facts": row.shown,
             "is_late": row.state == "asked" and row.due_on is not None and row.due_on < tx.today,
             "account": contracts.account(tx, row.contract_id),
+            "provisional": _is_guess(tx, row),
         },
     )
+
+
+def _is_guess(tx: Tx, row: Row[Any]) -> bool:
+    """Whether the day of the answer rests on holidays that nobody has announced yet."""
+    if row.due_on is None:
+        return False
+    return is_guess_between(civil(row.asked_at), row.due_on, holidays.known(tx))
 
 
 @route(
