@@ -33,6 +33,16 @@ class Cause:
     items: tuple[Row[Any], ...]
 
 
+EXCEPTIONS = text("""
+    SELECT p.id, p.value_on, p.amount_fen, p.currency, p.payer, b.last4, e.remittance,
+           ARRAY(SELECT c.number FROM contract c
+                  WHERE c.id IN (SELECT CAST(one ->> 'contract' AS uuid)
+                                   FROM jsonb_array_elements(p.candidates) one)
+                  ORDER BY c.number) AS numbers
+      FROM payment p JOIN bank_account b ON b.id = p.account_id
+      LEFT JOIN entry e ON e.id = p.entry_id
+     WHERE p.state = 'exception' ORDER BY p.value_on, p.id LIMIT :most
+""")
 SLUG = func.split_part(parked.c.reason, ":", 1)
 
 
@@ -160,6 +170,15 @@ BANKS = text("""
            SELECT * FROM transcript h WHERE h.bank = b.code ORDER BY h.id DESC LIMIT 1) t ON true
      ORDER BY b.stopped_at IS NULL, o.name
 """)
+
+
+def exceptions(tx: Tx) -> Sequence[Row[Any]]:
+    """Payments in registered accounts that fit no contract surely, the oldest first.
+
+    Day, amount, end of the account, what the payer wrote, and the numbers of the contracts that it
+    may mean.
+    """
+    return tx.rows(EXCEPTIONS, {"most": MOST})
 
 
 def on_hold(tx: Tx) -> Sequence[Row[Any]]:
