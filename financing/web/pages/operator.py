@@ -17,6 +17,7 @@ def parked_page(tx: Tx, _ask: Ask) -> Page:
         "operator/parked.html",
         {
             "causes": causes,
+            "exceptions": desk.exceptions(tx),
             "total": sum(cause.count for cause in causes),
             "last_import": desk.last_import(tx),
         },
