@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 from cryptography import x509
@@ -14,21 +14,7 @@ from financing import settings, words
 from financing.errors import Invalid, Unreachable, Unreadable
 from financing.evidence import verify as verifier
 from financing.evidence.keys import CA
-
-REMEDY: Final = {
-    "passed": "verify.nothing_to_do",
-    "no-trusted-issuer": "verify.ask_root",
-    "certificate-ended": "verify.ask_newer",
-    "certificate-not-begun": "verify.ask_newer",
-    "digest-algorithm": "verify.tell_issuer",
-    "no-certificate": "verify.tell_issuer",
-    "key-kind": "verify.tell_issuer",
-    "signature-form": "verify.tell_issuer",
-    "high-s": "verify.tell_issuer",
-    "signing-time": "verify.tell_issuer",
-    "certificate-usage": "verify.tell_issuer",
-}
-CHANGED: Final = "verify.ask_again"  # all other reasons: the file was changed, or cut, on its way
+from financing.rules.verdicts import remedy
 
 
 @click.command("verify", epilog="Example: financing verify packet.asice --trust ca.pem")
@@ -77,7 +63,7 @@ def document(found: verifier.Verdict, prints: list[str]) -> dict[str, Any]:
         "packet": found.packet or None,
         "status": _status(found),
         "sentence": words.both(f"verify.{found.reason}"),
-        "remedy": words.both(REMEDY.get(found.reason, CHANGED)),
+        "remedy": words.both(remedy(found.reason)),
         "trusted": prints,
     }
 
@@ -90,7 +76,7 @@ def lines(found: verifier.Verdict, prints: list[str], lang: str) -> list[str]:
     ]
     if found.part:
         said.append(words.t("verify.place", lang, part=found.part))
-    said.append(words.t(REMEDY.get(found.reason, CHANGED), lang))
+    said.append(words.t(remedy(found.reason), lang))
     if found.packet:
         said.append(words.t("verify.packet", lang, packet=found.packet))
     status = _status(found)

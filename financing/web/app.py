@@ -36,14 +36,35 @@ from financing.values.times import wall_now
 from financing.web import problems, render, session
 from financing.web.api import answering, health, oauth, page, rate, webhooks
 from financing.web.api.openapi import OPERATIONS
-from financing.web.pages import applying, bank, bureau, everybody, operator, purchaser, supplier
+from financing.web.pages import (
+    applying,
+    bank,
+    bureau,
+    everybody,
+    operator,
+    proving,
+    purchaser,
+    supplier,
+)
 from financing.web.routes import Answer, Ask, File, Page, Route, See, faults_of, rows_of
 
 ROWS = rows_of(
-    everybody, supplier, applying, bank, purchaser, bureau, operator, page, health, webhooks, oauth
+    everybody,
+    proving,
+    supplier,
+    applying,
+    bank,
+    purchaser,
+    bureau,
+    operator,
+    page,
+    health,
+    webhooks,
+    oauth,
 )
 
 MOST_FORM_BYTES = 64 * 1024
+MOST_PACKET_BYTES = 8 << 20  # a packet that somebody has judged by a page
 MOST_BODY_BYTES = 1 << 20
 MOST_FIELDS = 200
 LONGEST_KEY = 64
@@ -104,7 +125,8 @@ def _begin() -> None:
     g.wanted = _wanted_language()
     g.lang = g.wanted or "zh"
     if not request.path.startswith("/api/"):
-        request.max_content_length = MOST_FORM_BYTES
+        is_packet = request.path == "/verify"
+        request.max_content_length = MOST_PACKET_BYTES if is_packet else MOST_FORM_BYTES
     g.person = g.store = g.token = None
     g.visit = request.cookies.get("visit", "")
     g.subject = ""
