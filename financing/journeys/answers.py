@@ -148,7 +148,11 @@ def put_aside(tx: Tx, source: str, place: str, raw: bytes, why: str) -> None:
                 where=place,
                 value=place.partition(" ")[2],
                 reason=why,
-                remedy="Ask the bank which application it means, then replay.",
+                remedy=(
+                    "Ask the bank to send it as documented."
+                    if why.startswith("EVENT-UNREADABLE")
+                    else "Ask the bank which application it means, then replay."
+                ),
                 raw=raw,
             )
         ],
