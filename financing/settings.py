@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from financing.errors import Invalid
 
 PROFILES = ("zhengzhou", "generic")
+
+
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    """Where mail is handed over, and in whose name.
+
+    Args:
+        security: `plain` inside a network of one's own, `starttls` or `tls` elsewhere; neither
+            ever falls back to plain.
+        sender: address that mail comes from, and that bounces go to.
+    """
+
+    host: str
+    port: int
+    security: str
+    sender: str
+    user: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +45,7 @@ class Settings:
     log: str = "info"
     live: bool = False
     real_data: Path = Path("../shared/data")
+    mail: MailServer | None = field(default=None, repr=False)
 
 
 KNOWN = {
@@ -35,6 +55,8 @@ KNOWN = {
     "FINANCING_KEYS": "folder of the key store",
     "FINANCING_LOG": "debug, info, warning, or error",
     "FINANCING_LIVE": "1 refuses embedded stores, the demo's clock, and secrets of machines",
+    "FINANCING_MAIL_URL": "mail server: smtps://, smtp+starttls://, or smtp://",
+    "FINANCING_MAIL_FROM": "address that mail comes from",
     "FINANCING_REAL_DATA": "folder of real data for the tests that use it",
 }
 
@@ -76,6 +98,49 @@ def _redis_url(given: str) -> str | None:
     return given or None
 
 
+MAIL_SCHEMES = {"smtp": ("plain", 25), "smtp+starttls": ("starttls", 587), "smtps": ("tls", 465)}
+HERE = ("localhost", "127.0.0.1", "::1")
+
+
+def _mail_server(url: str, sender: str) -> MailServer | None:
+    """The mail server, whole or not at all; no refusal repeats the address, it holds a password."""
+    if not url and not sender:
+        return None
+    if not re.fullmatch(r"[!-?A-~]+@[!-?A-~]+", sender):
+        raise Invalid(
+            "FINANCING_MAIL_FROM is no address",
+            where="FINANCING_MAIL_FROM",
+            remedy="Give the address that mail comes from, as in notices@example.org.",
+        )
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if parts.scheme not in MAIL_SCHEMES or not parts.hostname or parts.path.strip("/"):
+        raise Invalid(
+            "FINANCING_MAIL_URL is no address of a mail server",
+            where="FINANCING_MAIL_URL",
+            remedy="Give smtps://user:password@host:port, smtp+starttls://…, or smtp://host:port;"
+            " write a special character of the password as %XX.",
+        )
+    security, usual = MAIL_SCHEMES[parts.scheme]
+    if user and security == "plain" and parts.hostname not in HERE:
+        raise Invalid(
+            "FINANCING_MAIL_URL would send a password in clear",
+            where="FINANCING_MAIL_URL",
+            remedy="Use smtp+starttls:// or smtps://.",
+        )
+    if not (user + password).isascii() or not (user + password).isprintable():
+        raise Invalid(
+            "FINANCING_MAIL_URL has a name or password that SMTP cannot carry",
+            where="FINANCING_MAIL_URL",
+            remedy="Use printable ASCII characters.",
+        )
+    return MailServer(parts.hostname, port or usual, security, sender, user, password)
+
+
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings.
 
@@ -108,6 +173,9 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         keys=Path(keys).absolute() if keys else data / "keys",
         log=_choice(environment, "FINANCING_LOG", ("debug", "info", "warning", "error"), "info"),
         live=_choice(environment, "FINANCING_LIVE", ("0", "1"), "0") == "1",
+        mail=_mail_server(
+            environment.get("FINANCING_MAIL_URL", ""), environment.get("FINANCING_MAIL_FROM", "")
+        ),
         real_data=Path(environment.get("FINANCING_REAL_DATA", "../shared/data")),
     )
 

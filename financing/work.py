@@ -241,7 +241,11 @@ def run_due(ctx: Context, *, errands: bool = True) -> int:
     count = 0
     while True:
         with ctx.begin() as tx:
-            lanes = [lane for lane in outbox.due_lanes(tx) if errands or not lane[1]]
+            lanes = [
+                lane
+                for lane in outbox.due_lanes(tx)
+                if errands or BY_KIND[lane[0]].nature == "local"
+            ]
         worked = sum(run_lane(ctx, kind, bank, me) for kind, bank in lanes)
         if not worked:
             return count

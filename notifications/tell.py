@@ -1,21 +1,25 @@
 """Expand the `notify` rows that state changes wrote into one notice per recipient.
 
+1. `expand_due` who is told of what happened
+2. `write`      the notices, and their e-mails to persons who have given an address
+
 Recipients come from the case: contract → supplier, purchaser; application → bank; for a case of
 the contract alone, every bank that holds a claim or a live loan on it.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from financing.store.db import Tx
-from financing.store.outbox import Work
-from financing.store.tables import notice
+from financing.store.outbox import Work, enqueue_many
+from financing.store.tables import login, mail, notice
 from financing.values.ids import new_id
 from notifications.catalogue import BY_KIND
 
@@ -75,8 +79,58 @@ def expand_due(tx: Tx, works: Sequence[Work]) -> None:
         for work in mine:
             if work.subject_id in people:
                 rows += _notices(tx, work, people[work.subject_id], offices)
-    if rows:
-        tx.db.execute(insert(notice).on_conflict_do_nothing(index_elements=["key"]), rows)
+    write(tx, rows)
+
+
+def write(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
+    """Write notices, each key once; those that are new go by e-mail where their kind does.
+
+    A mail is a row with its message id before anything is sent, and work in the outbox. Without a
+    mail server there is none, and whoever is told is told in the inbox alone.
+    """
+    if not rows:
+        return
+    new = {
+        row.id
+        for row in tx.db.execute(
+            insert(notice).on_conflict_do_nothing(index_elements=["key"]).returning(notice.c.id),
+            list(rows),
+        )
+    }
+    mailed = [row for row in rows if row["id"] in new and "email" in BY_KIND[row["kind"]].channels]
+    if mailed and tx.settings.mail is not None:
+        _queue(tx, mailed, tx.settings.mail.sender.rpartition("@")[2])
+
+
+def _queue(tx: Tx, notices: Sequence[dict[str, Any]], host: str) -> None:
+    readers: dict[UUID, dict[str, Any]] = defaultdict(dict)
+    for row in tx.rows(
+        select(login)
+        .where(
+            login.c.organisation_id.in_({row["organisation_id"] for row in notices}),
+            login.c.email.is_not(None),
+            ~login.c.disabled,
+        )
+        .order_by(login.c.created_at, login.c.id)
+    ):
+        readers[row.organisation_id].setdefault(row.email.lower(), row)
+    mails = []
+    for written in notices:
+        for reader in readers[written["organisation_id"]].values():
+            mail_id = new_id()
+            mails.append(
+                {
+                    "id": mail_id,
+                    "notice_id": written["id"],
+                    "login_id": reader.id,
+                    "address": reader.email,
+                    "language": reader.language,
+                    "message_id": f"<{mail_id.hex}@{host}>",
+                }
+            )
+    if mails:
+        tx.db.execute(insert(mail), mails)
+        enqueue_many(tx, "mail", [(f"mail:{one['id']}", "", one["id"], {}) for one in mails])
 
 
 def _notices(

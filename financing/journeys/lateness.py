@@ -121,7 +121,7 @@ _TELL: Final = text(
     _CONTRACT.format(
         columns="c.created_at AS since",
         joins="LEFT JOIN telling t ON t.contract_id = c.id AND t.kind = 'general'"
-        " AND t.sent_at < :until",
+        " AND t.channel = 'inbox' AND t.sent_at < :until",
         where="c.created_at < :until AND t.id IS NULL"
         " AND (c.award_on IS NOT NULL OR c.number = '')",
     )

@@ -2,6 +2,7 @@
 
 1. `tell_due` the general text once the award is known, whatever the checks say; again, with the
    capacity, when the contract becomes financeable. Each kind once per contract, as a set.
+2. `mailed`   an e-mail of it that a mail server has taken is evidence of its own, and recorded
 
 A contract takes over the row of its award, and with it what its supplier has been told. Of an
 award that was cancelled before anybody could be told, nobody is.
@@ -14,15 +15,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.dialects.postgresql import insert
 
 from financing import words
 from financing.store.db import Tx
 from financing.store.outbox import Work
-from financing.store.tables import contract, notice, telling
+from financing.store.tables import contract, telling
 from financing.values import canonical
 from financing.values.ids import new_id
+from notifications.tell import write
 
 TEXT_VERSION = "telling/1"
 KINDS = {"general": "TELL-WINNER", "capacity": "TELL-CAPACITY"}
@@ -65,7 +67,32 @@ def tell_due(tx: Tx, works: Sequence[Work]) -> None:
             )
     if tellings:
         tx.db.execute(insert(telling).on_conflict_do_nothing(), tellings)
-        tx.db.execute(insert(notice).on_conflict_do_nothing(index_elements=["key"]), notices)
+        write(tx, notices)
+
+
+def mailed(tx: Tx, notices: Sequence[Row[Any]]) -> None:
+    """Record that mail servers took e-mails of tellings; the first of a contract and kind counts.
+
+    Args:
+        notices: of any kind; those that tell nothing are passed over.
+    """
+    kinds = {notice_kind: kind for kind, notice_kind in KINDS.items()}
+    rows = [
+        {
+            "id": new_id(),
+            "contract_id": row.contract_id,
+            "supplier_id": row.organisation_id,
+            "kind": kinds[row.kind],
+            "channel": "email",
+            "text_version": TEXT_VERSION,
+            "text_digest": text_digest(kinds[row.kind]),
+            "sent_at": tx.now,
+        }
+        for row in notices
+        if row.kind in kinds
+    ]
+    if rows:
+        tx.db.execute(insert(telling).on_conflict_do_nothing(), rows)
 
 
 def text_digest(kind: str) -> str:

@@ -105,6 +105,7 @@ _AWARDED: Final = """
       FROM contract c
       JOIN organisation s ON s.id = c.supplier_id
       LEFT JOIN telling t ON t.contract_id = c.id AND t.kind = 'general'
+                         AND t.channel = 'inbox'
       LEFT JOIN notice n ON n.contract_id = c.id AND n.kind = 'TELL-WINNER'
                         AND n.organisation_id = c.supplier_id
      WHERE c.created_at >= :since AND c.created_at < :until

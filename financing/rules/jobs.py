@@ -44,6 +44,7 @@ JOBS = (
         "notify:{kind}:{id}:{version}",
         "notifications.tell:expand_due",
     ),
+    Job("mail", "errand", False, "mail:{id}", "financing.journeys.mailing:mail_due"),
     Job("answer", "local", False, "answer:{id}", "financing.journeys.answers:answer_due"),
     Job("hour", "local", False, "hour:{id}", "financing.journeys.hourly:turn_due"),
     Job(

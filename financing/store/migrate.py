@@ -9,7 +9,7 @@ from sqlalchemy import Engine, inspect, text
 from financing.errors import Conflict
 from financing.store.db import reaching
 
-HEAD = "0006"  # newest file in migrations/versions
+HEAD = "0008"  # newest file in migrations/versions
 LOCK = 0x46494E41
 
 

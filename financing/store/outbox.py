@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from financing.errors import Broken
@@ -176,6 +176,18 @@ def mark_sent(tx: Tx, works: Sequence[Work]) -> None:
         update(outbox)
         .where(outbox.c.id.in_([work.id for work in works]))
         .values(sent_at=text("now()"))
+    )
+
+
+def is_held(tx: Tx, work: Work) -> bool:
+    """Whether this worker still holds the row; no other can take it in this transaction."""
+    return (
+        tx.one(
+            select(outbox.c.id)
+            .where(outbox.c.id == work.id, outbox.c.token == work.token, outbox.c.done.is_(None))
+            .with_for_update()
+        )
+        is not None
     )
 
 

@@ -107,6 +107,7 @@ login = Table(
     _text("role"),  # rules/permissions.py
     _text("person"),
     _text("language", default="zh"),
+    _text("email", null=True),  # where this person wants notices too; null: inbox only
     _ref("organisation_id", "organisation"),
     Column("disabled", Boolean, nullable=False, server_default=text("false")),
     _at("created_at", null=False),
@@ -386,6 +387,33 @@ notice = Table(
     _at("opened_at"),
     UniqueConstraint("key"),
     Index(None, "organisation_id", "at"),
+)
+
+mail = Table(
+    "mail",
+    metadata,
+    _id(),
+    _ref("notice_id", "notice", index=False),
+    _ref("login_id", "login"),
+    _text("address"),
+    _text("language"),
+    _text("message_id"),  # stored before the first send; a repetition keeps it
+    Column(
+        "queued_at",
+        TIMESTAMP(timezone=True),
+        nullable=False,
+        server_default=text("now()"),
+    ),
+    _at("sent_at"),  # committed before the content leaves; a server may have it from then on
+    _text("outcome", null=True),  # null while it waits
+    _at("ended_at"),
+    _text("said", null=True),  # last words of the server, without addresses
+    UniqueConstraint("notice_id", "address"),
+    UniqueConstraint("message_id"),
+    Index(None, "queued_at"),
+    CheckConstraint(
+        "outcome IN ('accepted', 'refused', 'unknown', 'given-up', 'bounced')", name="outcome"
+    ),
 )
 
 parked = Table(

@@ -1,4 +1,4 @@
-"""Pages for everybody: sign in, sign out, notices."""
+"""Pages for everybody: sign in, sign out, notices and where they go."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from flask import g, request
 from financing import words
 from financing.context import Context
 from financing.errors import Invalid, Limited, Unauthenticated
-from financing.reads import inbox
+from financing.reads import inbox, mails
 from financing.rules.permissions import FIRST_PAGE
 from financing.store.db import Tx
+from financing.values.addresses import is_address
 from financing.web import session
 from financing.web.routes import Ask, Page, See, route
 
@@ -66,7 +67,16 @@ def sign_out(tx: Tx, _ask: Ask) -> See:
 @route("GET", "/inbox", permit="inbox.read")
 def inbox_page(tx: Tx, _ask: Ask) -> Page:
     """What is new for me?"""
-    return Page("inbox.html", {"notices": inbox.notices(tx), "unread": inbox.unread(tx)})
+    return Page(
+        "inbox.html",
+        {
+            "notices": inbox.notices(tx),
+            "unread": inbox.unread(tx),
+            "email": mails.own_address(tx),
+            "email_trouble": mails.own_trouble(tx),
+            "mail_is_set": tx.settings.mail is not None,
+        },
+    )
 
 
 @route("POST", "/inbox", permit="inbox.read", form=inbox_page)
@@ -74,3 +84,17 @@ def read_inbox(tx: Tx, _ask: Ask) -> See:
     """All read."""
     inbox.open_all(tx)
     return See("/inbox", told="read")
+
+
+@route("POST", "/inbox/email", permit="inbox.read", form=inbox_page)
+def set_email(tx: Tx, ask: Ask) -> See:
+    """Have notices by e-mail too, or no more."""
+    address = ask.text("email")
+    if address and not is_address(address):
+        raise Invalid(
+            words.t("email.wrong", ask.lang),
+            where="/email",
+            remedy=words.t("email.wrong_remedy", ask.lang),
+        )
+    mails.set_own_address(tx, address)
+    return See("/inbox", told="email-saved")

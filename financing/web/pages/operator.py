@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from financing.journeys import files
-from financing.reads import desk
+from financing.reads import desk, mails
 from financing.store.db import Tx
 from financing.values import ids
+from financing.values.addresses import masked
 from financing.web.routes import Ask, Page, See, route
 
 
@@ -46,6 +47,10 @@ def jobs_page(tx: Tx, _ask: Ask) -> Page:
             "lanes": lanes,
             "workers": desk.workers(tx),
             "stuck": desk.stuck(tx),
+            "mail_is_set": tx.settings.mail is not None,
+            "mail_counts": mails.counts(tx),
+            "mail_troubles": mails.troubles(tx),
+            "masked": masked,
             "waiting": sum(lane.waiting for lane in lanes),
             "parked": sum(lane.parked for lane in lanes),
         },
