@@ -39,6 +39,7 @@ VERBS = (
     Verb("migrate", "Operator", "financing.cli.processes:migrate", "Bring the schema up to date."),
     Verb("web", "Operator", "financing.cli.processes:web", "The web process, in the foreground."),
     Verb("worker", "Operator", "financing.cli.processes:worker", "The worker, in the foreground."),
+    Verb("bounces", "Operator", "financing.cli.bounces:bounces", "Read mail that came back."),
     Verb("banks", "Operator", "financing.cli.banks:banks", "Banks, and keys of their events."),
     Verb("machines", "Operator", "financing.cli.machines:machines", "Software that asks the API."),
     Verb("check", "Auditor", "financing.cli.check:check", "Recompute invariants and chains."),

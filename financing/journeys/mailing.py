@@ -3,6 +3,7 @@
 1. `mail_due`  the mails of these rows; what is not settled, look up what they say
 2. `_send`     open one connection, hand them over one by one, give back what it did not carry
 3. `_settle`   write down what became of one: taken, refused, later, or unknown
+4. `take_bounces` what a server took and a later one sent back did not arrive after all
 
 A mail is marked before its content leaves. If the worker dies or the connection ends after that,
 the server may have it, and no server can be asked: the mail is parked as `unknown`, and goes out
@@ -23,6 +24,7 @@ from sqlalchemy import Row, func, select, text, update
 
 from financing import log
 from financing.context import Context
+from financing.formats.bounce import Bounce
 from financing.journeys import telling
 from financing.settings import MailServer
 from financing.store import outbox
@@ -169,6 +171,25 @@ def _write_down(tx: Tx, work: Work, row: Row[Any], fate: Fate) -> None:
     error = MAY_HAVE_IT if fate.outcome == "unknown" else f"refused: {fate.said}"
     outbox.later(tx, work, 0, error=error, park=True)
     log.note(f"mail.{fate.outcome}", mail=str(row.id))
+
+
+def take_bounces(tx: Tx, bounces: Sequence[Bounce]) -> int:
+    """Write down which mails came back; returns how many were not known to.
+
+    Whoever knows a message id could forge a report of it: that is its reader, and the mail servers
+    on its way. It can make a mail look lost, and nothing else.
+    """
+    return sum(
+        tx.db.execute(
+            update(mail)
+            .where(
+                mail.c.message_id == bounce.message_id,
+                mail.c.outcome.in_(("accepted", "unknown")),
+            )
+            .values(outcome="bounced", said=bounce.said, ended_at=tx.now)
+        ).rowcount
+        for bounce in bounces
+    )
 
 
 def _put_off(tx: Tx, work: Work, row: Row[Any], why: str, *, wait_s: float = 0) -> None:

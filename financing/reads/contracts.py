@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Row, case, func, or_, select
 
 from financing.errors import NotFound
+from financing.reads import mails
 from financing.reads.listing import Piece, Window, newest_first
 from financing.store.db import Tx
 from financing.store.tables import (
@@ -243,5 +244,7 @@ def payments(tx: Tx, contract_id: UUID) -> Sequence[Row[Any]]:
 def tellings(tx: Tx, contract_id: UUID) -> Sequence[Row[Any]]:
     """How the supplier was told that the contract may be financed."""
     return tx.rows(
-        select(telling).where(telling.c.contract_id == contract_id).order_by(telling.c.sent_at)
+        select(telling, mails.came_back().label("came_back"))
+        .where(telling.c.contract_id == contract_id)
+        .order_by(telling.c.sent_at)
     )

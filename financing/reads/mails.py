@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, func, select, text, update
+from sqlalchemy import ColumnElement, Row, case, func, select, text, update
 
 from financing.store.db import Tx
-from financing.store.tables import login, mail, notice
+from financing.store.tables import login, mail, notice, telling
 
 MOST = 50
 LATELY = mail.c.queued_at > func.now() - text("interval '7 days'")
@@ -37,6 +37,22 @@ def troubles(tx: Tx) -> Sequence[Row[Any]]:
         .order_by(mail.c.queued_at.desc(), mail.c.id.desc())
         .limit(MOST)
     )
+
+
+def came_back() -> ColumnElement[bool]:
+    """Whether of a telling by e-mail no mail has arrived after all: a condition of its row."""
+    arrived = (
+        select(mail.c.id)
+        .join(notice, notice.c.id == mail.c.notice_id)
+        .where(
+            notice.c.contract_id == telling.c.contract_id,
+            notice.c.kind
+            == case((telling.c.kind == "general", "TELL-WINNER"), else_="TELL-CAPACITY"),
+            mail.c.outcome == "accepted",
+        )
+        .correlate(telling)
+    )
+    return (telling.c.channel == "email") & ~arrived.exists()
 
 
 def own_address(tx: Tx) -> str:
