@@ -39,8 +39,8 @@ SEALED: Final = {
         "from_on",
         "to_on",
         "locked_by",
-        "(SELECT jsonb_build_array(b.holder, b.cnaps, encode(b.number_sealed, 'hex'))"
-        "   FROM bank_account b WHERE b.id = x.account_id)",
+        "(SELECT jsonb_build_array(b.holder, b.cnaps, b.last4, encode(b.number_sealed, 'hex'),"
+        "        encode(b.number_index, 'hex')) FROM bank_account b WHERE b.id = x.account_id)",
         # The supplier's consent follows its proposal.
         "CASE WHEN x.state <> 'proposed' THEN"
         " (SELECT jsonb_agg(jsonb_build_array(c.role, c.digest, c.login_id, c.at) ORDER BY c.id)"
@@ -88,6 +88,9 @@ SEALED: Final = {
         "bank_settled_on",
         "(SELECT jsonb_agg(jsonb_build_array(d.flow_reference, d.amount_fen, d.on) ORDER BY d.id)"
         "   FROM drawdown d WHERE d.loan_id = x.id)",
+        "(SELECT jsonb_agg(jsonb_build_array(l.account, l.debit_fen, l.credit_fen, l.on)"
+        "        ORDER BY l.id) FROM ledger l"
+        "  WHERE l.book = 'loan' AND l.subject_id = x.id AND l.event = 'drawdown')",
     ),
     "payment": (
         "entry_id",

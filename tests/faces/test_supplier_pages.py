@@ -231,6 +231,20 @@ def test_a_bank_without_its_consent_is_named(
     assert f'<a href="#consent-{two[0]}">' not in answer.text
 
 
+@pytest.mark.parametrize("given", ["the other bank's", "sha-256:" + "0" * 64])
+def test_a_consent_is_for_one_bank_and_its_own_text(
+    world: World, ready: Contract, supplier: Reader, two: list[UUID], given: str
+) -> None:
+    page = supplier.open(f"/contracts/{show('ct', ready.id)}/apply").text
+    filled = wish(page, two, amount="450000", tenor_days="150")
+    other = filled[f"consent-{two[0]}"]
+    filled[f"consent-{two[1]}"] = other if given.startswith("the") else given
+    answer = look(supplier, ready, filled)
+    assert answer.status_code == 422
+    assert f'<a href="#consent-{two[1]}">' in answer.text
+    assert world.count("SELECT count(*) FROM consent") == 0
+
+
 def test_no_page_shows_a_whole_account_number(
     web: Web, world: World, ready: Contract, supplier: Reader
 ) -> None:

@@ -45,6 +45,8 @@ EDITS = [
     ("I6", "UPDATE loan SET rate_bp = '1'"),
     ("I6", "UPDATE claim SET share_bp = share_bp + 1"),
     ("I6", "UPDATE bank_account SET number_sealed = 'other'"),
+    ("I6", "UPDATE bank_account SET last4 = '0000'"),
+    ("I6", "UPDATE ledger SET \"on\" = \"on\" - 1 WHERE event = 'drawdown'"),
     ("I6", "UPDATE account_consent SET at = at - interval '1 day'"),
     ("I6", "UPDATE consent SET text_digest = 'other'"),
     ("I6", "UPDATE drawdown SET \"on\" = \"on\" - 1"),
