@@ -39,6 +39,7 @@ VERBS = (
     Verb("migrate", "Operator", "financing.cli.processes:migrate", "Bring the schema up to date."),
     Verb("web", "Operator", "financing.cli.processes:web", "The web process, in the foreground."),
     Verb("worker", "Operator", "financing.cli.processes:worker", "The worker, in the foreground."),
+    Verb("people", "Operator", "financing.cli.people:people", "Who may sign in."),
     Verb("bounces", "Operator", "financing.cli.bounces:bounces", "Read mail that came back."),
     Verb("banks", "Operator", "financing.cli.banks:banks", "Banks, and keys of their events."),
     Verb("machines", "Operator", "financing.cli.machines:machines", "Software that asks the API."),
@@ -113,6 +114,9 @@ def _interrupted(problem: BaseException) -> bool:
 
 def _told(problem: Exception, as_json: bool) -> int:
     """Say what was wrong and return the exit code; what nobody foresaw is raised again."""
+    if isinstance(problem, click.exceptions.NoArgsIsHelpError):
+        click.echo(problem.format_message(), err=True)  # a group of verbs without its verb
+        return 2
     if isinstance(problem, click.ClickException):
         return _complain("usage", problem.format_message(), "", "See --help.", 2, as_json)
     if isinstance(problem, FinancingError):
