@@ -18,20 +18,23 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from sqlalchemy import select
 
+from bank_adapters import registry
 from financing.cli import shared
-from financing.errors import Invalid
+from financing.errors import Conflict, Invalid, Unreadable
 from financing.evidence.webhook_key import KINDS, Key, life
 from financing.journeys import banks as journey
 from financing.store.db import Tx
 from financing.store.tables import bank
-from financing.values import ids
+from financing.values import ids, strict_json, uscc
 from financing.values.times import parse_instant, rfc3339, wall_now
 from financing.words import t
+from schemas.bank import BankIn
+from schemas.fields import read
 
 
 @click.group("banks", epilog="Example: financing banks list")
 def banks() -> None:
-    """List banks; add, end, and revoke the keys that sign their events."""
+    """Register and list banks; add, end, and revoke the keys that sign their events."""
 
 
 @banks.command("list", epilog="Example: financing banks list --json")
@@ -51,6 +54,55 @@ def listed(as_json: bool, lang: str) -> None:
         for key in one["keys"]:
             shared.say(f"    {key['id']}  {key['kind']:18} {key['life']:14} {key['name']}")
     shared.say(t("banks.total", lang, n=len(found)))
+
+
+@banks.command("register", epilog="Example: financing banks register bank-a.json")
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+@shared.options
+def register(path: Path, as_json: bool, lang: str) -> None:
+    """Enter a bank at the register, from the JSON file that docs/operators.md describes."""
+    entry = _entry(path)
+    with shared.opened() as ctx, ctx.begin() as tx:
+        is_known = any(row.code == entry.code for row in tx.rows(select(bank.c.code)))
+        journey.register(tx, entry)
+    if is_known:
+        raise Conflict(
+            f"the bank {entry.code} is registered already; nothing was changed",
+            where="/code",
+            remedy="Keys are added by `financing banks key`.",
+        )
+    if as_json:
+        shared.emit({"bank": entry.code, "products": len(entry.products)})
+    else:
+        shared.say(t("banks.registered", lang, bank=entry.code, n=len(entry.products)))
+
+
+def _entry(path: Path) -> journey.Registration:
+    """What the file says, every field checked.
+
+    Raises:
+        Unreadable: no such file, or no JSON.
+        Invalid: says which field is wrong, by its pointer.
+    """
+    try:
+        said = read(BankIn(), strict_json.loads(path.read_bytes()))
+    except OSError as problem:
+        raise Unreadable(f"cannot be read: {problem.strerror}", where=str(path)) from problem
+    wrong = uscc.problem(said["identifier"])
+    if wrong is not None:
+        raise Invalid(wrong, where="/identifier", remedy="Give the bank's USCC (18 characters).")
+    registry.adapter(said["adapter"])
+    try:
+        key = load_pem_public_key(said["answer_key_pem"].encode())
+        if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
+            raise ValueError("another kind of key")
+    except ValueError as problem:
+        raise Invalid(
+            "no public key", where="/answer_key_pem", remedy="Give a P-256 public key as PEM."
+        ) from problem
+    products = tuple(said.pop("products"))
+    webhook_key = base64.b64decode(said.pop("webhook_key").removeprefix("whpk_"))
+    return journey.Registration(**said, webhook_key=webhook_key, products=products)
 
 
 def _keys(tx: Tx, bank_id: Any) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import Engine, text
 
+from financing.values import uscc
 from tests.conftest import Web
 from tests.faces.test_forms import person
 from tests.journeys.test_answers import Lender
@@ -128,3 +129,64 @@ def test_the_operator_sees_unknown_words_and_refusals_without_their_content(
     page = person(web, bank.world, "operator", where).open("/adapters").text
     assert "moon.rose" in page and "signature-mismatch" in page
     assert "secret" not in page
+
+
+ENTRY: dict[str, Any] = {
+    "code": "bank-z", "name": "某银行", "adapter": "rest_jws",
+    "base_url": "https://bank.example/financing",
+    "products": [
+        {
+            "code": "order", "name": {"zh": "订单贷", "en": "Order loan"}, "currency": "CNY",
+            "share_bp": 7000, "min_fen": 10_000_00, "cap_fen": 10_000_000_00,
+            "tenor_min_days": 30, "tenor_max_days": 365, "rate_from_bp": "345",
+            "rate_to_bp": "435", "day_basis": "ACT/360", "valid_from": "2026-01-01",
+        }
+    ],
+}  # fmt: skip
+
+
+def entry(tmp_path: Path, **changed: Any) -> str:
+    path = tmp_path / "bank.json"
+    ed, ec = Ed25519PrivateKey.generate().public_key(), generate_private_key(SECP256R1())
+    answer = ec.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    known = ENTRY | {
+        "identifier": uscc.make("91410100", "MA9TE5T0"),
+        "answer_key_pem": answer.decode(),
+        "webhook_key": "whpk_" + base64.b64encode(ed.public_bytes_raw()).decode(),
+    }
+    path.write_text(json.dumps(known | changed, ensure_ascii=False), encoding="utf-8")
+    return str(path)
+
+
+def test_a_bank_is_registered_from_its_file_once(
+    clean: None, command: Command, tmp_path: Path
+) -> None:
+    path = entry(tmp_path)
+    done = command("banks", "register", path, "--json")
+    assert done.returncode == 0, done.stderr + done.stdout
+    (one,) = json.loads(command("banks", "list", "--json").stdout)["banks"]
+    assert (one["bank"], len(one["keys"])) == ("bank-z", 1)
+    again = command("banks", "register", path)
+    assert again.returncode == 2 and "already" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("changed", "where"),
+    [
+        ({"code": "Bank Z"}, "/code"),
+        ({"identifier": "914101000000000001"}, "/identifier"),
+        ({"adapter": "telex"}, "adapter"),
+        ({"answer_key_pem": "nonsense"}, "/answer_key_pem"),
+        ({"webhook_key": "whpk_short"}, "/webhook_key"),
+        ({"products": []}, "/products"),
+        ({"more": 1}, "/more"),
+        ({"products": [ENTRY["products"][0] | {"cap_fen": 1}]}, "/products/0/cap_fen"),
+    ],
+)
+def test_a_wrong_entry_names_its_field_and_changes_nothing(
+    clean: None, command: Command, tmp_path: Path, changed: dict[str, Any], where: str
+) -> None:
+    done = command("banks", "register", entry(tmp_path, **changed), "--json")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["where"] == where
+    assert json.loads(command("banks", "list", "--json").stdout)["banks"] == []
