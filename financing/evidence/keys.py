@@ -45,7 +45,7 @@ from financing.evidence import certificates, jws
 from financing.evidence.cms import Signer
 from financing.values.times import wall_now
 
-_MARK: Final = "made"
+MARK: Final = "made"
 CA: Final = "ca.pem"
 _FILES: Final = (
     CA,
@@ -78,7 +78,7 @@ class Keys:
             Invalid: a file is readable by others, or holds something else.
         """
         try:
-            if not (folder / _MARK).exists():
+            if not (folder / MARK).exists():
                 _make(folder)
             held = {name: _read(folder / name) for name in _FILES if name != "root.key"}
         except OSError as problem:
@@ -116,15 +116,22 @@ class Keys:
         return hmac.digest(self._master, purpose.encode() + b"\x01", hashlib.sha256)
 
 
+def files_of(folder: Path) -> list[Path]:
+    """Every file of the key store, in order of name; none where no store was made."""
+    if not (folder / MARK).exists():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_file() and path.name[0] != ".")
+
+
 def _make(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(folder):
-        if (folder / _MARK).exists():  # another process was faster
+        if (folder / MARK).exists():  # another process was faster
             return
         if not all((folder / name).exists() for name in _FILES):
             for name, content in _fresh().items():
                 _write(folder / name, content)
-        _write(folder / _MARK, b"1\n")
+        _write(folder / MARK, b"1\n")
 
 
 def _fresh() -> dict[str, bytes]:
