@@ -225,6 +225,8 @@ def empty(owner: Engine, settings: Settings) -> None:
 
     with owner.begin() as connection:
         connection.execute(text("SET LOCAL session_replication_role = replica"))
+        # A test that left a transaction open must fail the next one, not keep it waiting for ever.
+        connection.execute(text("SET LOCAL lock_timeout = '60s'"))
         names = connection.execute(
             text(
                 "SELECT tablename, to_regclass('as_migrated.' || tablename) IS NOT NULL"

@@ -71,7 +71,7 @@ def emptied(engine: Engine, settings: Settings) -> None:
     Raises:
         Conflict: it holds what no demo brought; nothing is changed.
     """
-    if not is_empty(engine) and not is_demo(engine):
+    if not is_empty(engine) and not _is_played(engine):
         raise Conflict(
             "this store holds what no demo brought",
             where="DATABASE_URL" if settings.database_url else "FINANCING_DATA",
@@ -84,6 +84,16 @@ def emptied(engine: Engine, settings: Settings) -> None:
             connection.execute(text("CREATE SCHEMA public"))
     migrate(engine)
     shutil.rmtree(settings.data / "banks", ignore_errors=True)
+
+
+def _is_played(engine: Engine) -> bool:
+    """Whether a demo played here: only it sets a business clock, and what it brought can go.
+
+    A store that `serve` filled is marked too, and may hold what people have entered since.
+    """
+    with engine.connect() as connection:
+        now = connection.execute(text("SELECT now FROM store_mark WHERE demo")).scalar()
+    return now is not None
 
 
 def is_demo(engine: Engine) -> bool:

@@ -15,6 +15,7 @@ from sqlalchemy import Row, text
 
 from financing.journeys.confirmation import is_of
 from financing.journeys.receivable import Money, receivables
+from financing.rules.calendar import Holidays, is_guess_between
 from financing.rules.dossier import (
     AccountSeen,
     Award,
@@ -112,7 +113,7 @@ def dossiers(tx: Tx, ids: Sequence[UUID]) -> list[Seen]:
                 replace(
                     dossier,
                     account=_account(tx, accounts.get(row.id), facts),
-                    confirmation=_confirmation(row, asked_of.get(row.id)),
+                    confirmation=_confirmation(row, asked_of.get(row.id), known),
                     look_alikes=names,
                     holidays=known,
                 ),
@@ -249,7 +250,7 @@ def _renamed(tx: Tx, row: Row[Any], facts: ContractFacts) -> str:
     return "" if sealing.blind_index(tx.keys, digits) == row.number_index else last4(digits)
 
 
-def _confirmation(row: Row[Any], asked: Row[Any] | None) -> ConfirmationSeen | None:
+def _confirmation(row: Row[Any], asked: Row[Any] | None, rest: Holidays) -> ConfirmationSeen | None:
     if asked is None:
         return None
     return ConfirmationSeen(
@@ -259,4 +260,6 @@ def _confirmation(row: Row[Any], asked: Row[Any] | None) -> ConfirmationSeen | N
         answered_on=civil(asked.answered_at) if asked.answered_at else None,
         is_of_this=is_of(row, asked.shown),
         paid_fen=asked.paid_fen,
+        is_due_guessed=asked.due_on is not None
+        and is_guess_between(civil(asked.asked_at), asked.due_on, rest),
     )

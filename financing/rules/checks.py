@@ -244,6 +244,8 @@ def _published(seen: Dossier, rule_id: str, is_done: bool) -> Outcome:
     if not law:
         return _unknown("no-rule")
     due = law[0].due
+    if due.provisional:  # nobody has announced that year's holidays: no day of it is certain
+        return _unknown("guess", due=due.on.isoformat())
     if seen.today > due.on:
         return _failed(due=due.on.isoformat())
     return _unknown("in-term", due=due.on.isoformat())
@@ -321,6 +323,8 @@ def confirmed(seen: Dossier) -> Outcome:
     last = seen.confirmation
     if last is None:
         return _unknown("never")
+    if last.state == "asked" and last.due_on is not None and last.is_due_guessed:
+        return _unknown("guess", due=last.due_on.isoformat())
     if last.state == "asked":
         return _unknown("asked", due=last.due_on.isoformat() if last.due_on else "-")
     if last.state == "refused":

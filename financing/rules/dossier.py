@@ -79,6 +79,7 @@ class ConfirmationSeen:
     answered_on: date | None
     is_of_this: bool
     paid_fen: int | None
+    is_due_guessed: bool = False  # by when rests on holidays that nobody has announced
 
 
 @dataclass(frozen=True, slots=True)

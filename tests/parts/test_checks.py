@@ -26,10 +26,13 @@ SUPPLIER = Party("CN-USCC", "91410100MA9T00018F", "某照明有限公司", "某�
 AWARD = Award(
     "A1", date(2026, 2, 11), 128_000_000, "CNY", frozenset({SUPPLIER.identifier, SUPPLIER.key})
 )
+# The holidays of that year are not announced: no term in it is certain.
+NEXT_YEAR = {"signed_on": date(2030, 1, 29), "today": date(2030, 3, 20)}
 ACCOUNT = AccountSeen("active", SUPPLIER.name, SUPPLIER.key, "2345", True)
 CONFIRMED = ConfirmationSeen(
     "confirmed", date(2026, 2, 25), date(2026, 2, 28), date(2026, 2, 26), True, 0
 )
+GUESSED = replace(CONFIRMED, state="asked", due_on=date(2030, 2, 24), is_due_guessed=True)
 GOOD = Dossier(
     profile=profile("zhengzhou"),
     today=date(2026, 3, 2),
@@ -101,12 +104,14 @@ CASES: tuple[tuple[str, dict[str, Any], str, str], ...] = (
     # Seven working days after Thursday 12 February, over the Spring Festival.
     ("FILED", {"filed_on": None, "today": date(2026, 2, 28)}, "unknown", "in-term"),
     ("FILED", {"filed_on": None, "today": date(2026, 3, 1)}, "fail", "fail"),
+    ("FILED", {"filed_on": None, **NEXT_YEAR}, "unknown", "guess"),
     ("FILED", {"filed_on": None, "signed_on": None}, "unknown", "unsigned"),
     ("FILED", {"filed_on": None, "signed_on": date(2002, 5, 5)}, "unknown", "no-rule"),
     ("ANNOUNCED", {}, "pass", "pass"),
     ("ANNOUNCED", {"is_secret": True, "announced_on": None}, "not-applicable", "spared"),
     ("ANNOUNCED", {"announced_on": None, "today": date(2026, 2, 14)}, "unknown", "in-term"),
     ("ANNOUNCED", {"announced_on": None, "today": date(2026, 2, 15)}, "fail", "fail"),
+    ("ANNOUNCED", {"announced_on": None, **NEXT_YEAR}, "unknown", "guess"),
     ("ANNOUNCED", {"announced_on": None, "signed_on": None}, "unknown", "unsigned"),
     ("ANNOUNCED", {"announced_on": None, "profile": profile("generic")}, "unknown", "no-rule"),
     ("ALIVE", {}, "pass", "pass"),
@@ -139,6 +144,7 @@ CASES: tuple[tuple[str, dict[str, Any], str, str], ...] = (
     ("CONFIRMED", {}, "pass", "pass"),
     ("CONFIRMED", {"confirmation": None}, "unknown", "never"),
     ("CONFIRMED", {"confirmation": replace(CONFIRMED, state="asked")}, "unknown", "asked"),
+    ("CONFIRMED", {"confirmation": GUESSED}, "unknown", "guess"),
     ("CONFIRMED", {"confirmation": replace(CONFIRMED, state="refused")}, "fail", "refused"),
     ("CONFIRMED", {"confirmation": replace(CONFIRMED, state="expired")}, "unknown", "lapsed"),
     ("CONFIRMED", {"confirmation": replace(CONFIRMED, is_of_this=False)}, "fail", "other-figures"),
