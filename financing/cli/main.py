@@ -39,6 +39,8 @@ VERBS = (
     Verb("migrate", "Operator", "financing.cli.processes:migrate", "Bring the schema up to date."),
     Verb("web", "Operator", "financing.cli.processes:web", "The web process, in the foreground."),
     Verb("worker", "Operator", "financing.cli.processes:worker", "The worker, in the foreground."),
+    Verb("backup", "Operator", "financing.cli.backup:backup", "Keep database and keys."),
+    Verb("restore", "Operator", "financing.cli.backup:restore", "Bring a backup back."),
     Verb("doctor", "Operator", "financing.cli.doctor:doctor", "What this machine lacks."),
     Verb("people", "Operator", "financing.cli.people:people", "Who may sign in."),
     Verb("bounces", "Operator", "financing.cli.bounces:bounces", "Read mail that came back."),
