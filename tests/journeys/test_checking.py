@@ -185,6 +185,19 @@ def found(ctx: Context, *names: str) -> dict[str, checking.Finding]:
         return {each.id: each for each in checking.check(tx, names)}
 
 
+def test_what_an_older_release_wrote_owes_what_it_owed_then(
+    history: tuple[Context, Engine],
+) -> None:
+    ctx, owner = history
+    body = "convert_to(replace(convert_from(body, 'UTF8'), '\"v\":2', '\"v\":1'), 'UTF8')"
+    with owner.connect() as link:  # never committed
+        link.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        link.exec_driver_sql("DELETE FROM outbox WHERE kind IN ('verify', 'notify')")
+        link.exec_driver_sql(f"UPDATE audit SET body = {body}, commitment = sha256(salt || {body})")
+        (found,) = checking.check(Tx(link, NOW, SYSTEM, ctx.settings, ctx.keys), ["I9"])
+        assert found.holds
+
+
 def test_an_edited_fact_of_a_record_is_named(
     ctx: Context, owner: Engine, set_clock: Callable[[datetime], None]
 ) -> None:
