@@ -29,6 +29,16 @@ TAKE = text("""
 """)
 
 
+def left_fen(tx: Tx, application: Row[Any]) -> int:
+    """The largest loan of this application's product that the contract still carries."""
+    row = tx.one(
+        select(contract.c.open_fen, contract.c.held_fen, product.c.share_bp)
+        .join(product, product.c.id == application.product_id)
+        .where(contract.c.id == application.contract_id)
+    )
+    return max(0, (row.open_fen - row.held_fen) * row.share_bp // 10000) if row else 0
+
+
 def hold(tx: Tx, application: Row[Any], loan_fen: int) -> Row[Any]:
     """Hold the claim for an accepted offer; the contract's row must be locked by the caller.
 
@@ -40,12 +50,7 @@ def hold(tx: Tx, application: Row[Any], loan_fen: int) -> Row[Any]:
     ).scalar_one()
     fen = held_by(loan_fen, share_bp)
     if tx.one(TAKE, {"id": application.contract_id, "fen": fen}) is None:
-        row = tx.one(
-            select(contract.c.open_fen, contract.c.held_fen).where(
-                contract.c.id == application.contract_id
-            )
-        )
-        left = max(0, (row.open_fen - row.held_fen) * share_bp // 10000) if row else 0
+        left = left_fen(tx, application)
         raise Conflict(
             "what the contract may still carry is taken:"
             f" {show_money(left, application.currency, tx.actor.lang)} is left for this bank",

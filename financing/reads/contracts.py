@@ -48,6 +48,9 @@ NAMED = (
 )
 
 
+TAKEN = frozenset(("accepted", "contracted", "locked", "drawn"))
+
+
 @dataclass(frozen=True, slots=True)
 class Mine:
     """One contract of the supplier with what is under way on it.
@@ -68,7 +71,9 @@ class Mine:
 
     @property
     def open_offers(self) -> int:
-        return sum(1 for row in self.applications if row.state == "offered")
+        """Offers that wait for a choice; once one is accepted, none does."""
+        states = [row.state for row in self.applications]
+        return 0 if TAKEN.intersection(states) else states.count("offered")
 
 
 def mine(tx: Tx) -> list[Mine]:
@@ -101,7 +106,7 @@ def piece(tx: Tx, window: Window) -> Piece:
 
 def _group(row: Row[Any], cases: Sequence[Row[Any]]) -> str:
     states = {each.state for each in cases}
-    if states & {"offered", "action-required"}:
+    if "action-required" in states or ("offered" in states and not states & TAKEN):
         return "act"
     if states - set(ENDED) or row.state in ("paid", "terminated"):
         return "ended"

@@ -429,5 +429,10 @@ def examine(seen: Dossier) -> tuple[Finding, ...]:
 
 
 def first_blocking(findings: tuple[Finding, ...]) -> Finding | None:
-    """The finding that the sentence on the page tells; None: the contract is financeable."""
-    return next((each for each in findings if each.is_blocking), None)
+    """The finding that the sentence on the page tells; None: the contract is financeable.
+
+    What failed comes before what is not known yet: no answer to the second would mend the first.
+    """
+    blocking = [each for each in findings if each.is_blocking]
+    failed = (each for each in blocking if each.outcome.result == "fail")
+    return next(failed, next(iter(blocking), None))

@@ -57,16 +57,16 @@ CONTRACT = (
 )
 
 CONFIRMATION = (
-    Step("ask", (BORN,), "asked", (), ("CONFIRM-ASK",)),
+    Step("ask", (BORN,), "asked", ("verify",), ("CONFIRM-ASK",)),
     Step("confirm", ("asked",), "confirmed", ("verify",), ("CONFIRMED",)),
     Step("refuse", ("asked",), "refused", ("verify",), ("CONFIRM-REFUSED",)),
     Step("lapse", ("asked",), "expired", ("verify",), ("CONFIRM-LATE",)),
 )
 
 ACCOUNT_VERSION = (
-    Step("propose", (BORN,), "proposed", (), ("ACCOUNT-ASK",)),
+    Step("propose", (BORN,), "proposed", ("verify",), ("ACCOUNT-ASK",)),
     Step("confirm", ("proposed",), "active", ("verify",), ("ACCOUNT-SET",)),
-    Step("reject", ("proposed",), "rejected"),
+    Step("reject", ("proposed",), "rejected", ("verify",)),
     Step("lock", ("active",), "locked", (), ("LOCKED",)),
     Step("release", ("locked",), "active"),
 )

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from flask import g, render_template, request
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from financing import words
 from financing.rules.permissions import FIRST_PAGE
@@ -134,4 +134,4 @@ def _other_language(lang: str) -> str:
     """The same page in the other language."""
     kept = [pair for pair in request.args.items(multi=True) if pair[0] not in ("lang", "told")]
     query = urlencode([*kept, ("lang", "en" if lang == "zh" else "zh")])
-    return str(escape(f"{g.get('page_path', request.path)}?{query}"))
+    return f"{g.get('page_path', request.path)}?{query}"  # the template escapes it

@@ -36,11 +36,11 @@ def test_a_new_contract_has_all_checks_and_a_sentence_that_says_why_not(world: W
     checks = world.checks(row)
     assert list(checks) == [check.id for check in CHECKS]
     assert row.financeable is False
-    first = next(each for each in checks.values() if each.blocks)
-    assert first.check_id == "CONFIRMED"
+    first = next(each for each in checks.values() if each.blocks and each.result == "fail")
+    assert first.check_id == "ACCOUNT"
     assert first.seen["zh"] in row.sentence["zh"]
     assert first.remedy["zh"] in row.sentence["zh"]
-    assert row.sentence["en"].startswith("Not financeable: the purchaser was not asked to confirm;")
+    assert row.sentence["en"].startswith("Not financeable: there is no designated account;")
 
 
 def test_account_and_confirmation_make_it_financeable_and_the_winner_is_told_again(

@@ -276,7 +276,7 @@ def test_the_example_of_the_extension_is_read_whole() -> None:
     )
     assert found.signatories == ("purchaser", "supplier")
     assert found.account is not None
-    assert found.account.cnaps == "102491000019"
+    assert found.account.cnaps == "102491000013"
     assert [(part.amount_fen, part.retention_fen) for part in found.milestones] == [
         (64_000_000, None),
         (64_000_000, 6_400_000),

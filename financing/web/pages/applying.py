@@ -11,7 +11,7 @@ from sqlalchemy import Row
 
 from financing import words
 from financing.errors import Conflict, Invalid, NotFound
-from financing.journeys import applications, loans, packets
+from financing.journeys import applications, claims, loans, packets
 from financing.reads import cases, contracts
 from financing.rules import cost
 from financing.rules.reasons import reason
@@ -190,6 +190,11 @@ def follow_page(tx: Tx, _ask: Ask, application_id: UUID) -> Page:
             "together": together,
             "bank_of": {each.id: each.bank_name for each in together},
             "offers": offers,
+            "room": {
+                each.case.id: claims.left_fen(tx, each.case)
+                for each in offers
+                if each.offer.state == "open"
+            },
             "step": STEP_OF.get(row.state),
             "mend": reason(row.reason_code).mend if row.reason_code else None,
             "due": due,
