@@ -94,12 +94,14 @@ INVARIANTS: Final = (
             OR coalesce(l.diverted, 0) <> coalesce(p.diverted, 0)
          UNION ALL
         SELECT c.id, 'open ' || c.open_fen || ' is more than price less cash and diversions '
-               || c.amount_fen - l.gone
+               || c.amount_fen - coalesce(l.gone, 0)
           FROM contract c
-          JOIN (SELECT subject_id, sum(debit_fen - credit_fen) AS gone FROM ledger
+          LEFT JOIN (SELECT subject_id, sum(debit_fen - credit_fen) AS gone FROM ledger
                  WHERE book = 'contract' AND account IN ('CASH', 'DIVERTED')
                  GROUP BY subject_id) l ON l.subject_id = c.id
-         WHERE c.open_fen > greatest(0, c.amount_fen - l.gone)
+         WHERE c.open_fen > greatest(0, c.amount_fen - coalesce(l.gone, 0))
+           AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.kind = 'verify' AND o.subject_id = c.id
+                              AND o.done IS NULL)  -- it will be reckoned anew
     """),
     Invariant("I3", "broken", """
         SELECT c.id, 'held ' || c.held_fen || ' <> claims ' || coalesce(k.fen, 0)

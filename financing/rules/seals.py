@@ -18,6 +18,8 @@ SEALED: Final = {
         "title",
         "amount_fen",
         "currency",
+        "award_fen",
+        "award_on",
         "signed_on",
         "ends_on",
         "(SELECT v.facts FROM contract_version v WHERE v.id = x.current_version_id)",

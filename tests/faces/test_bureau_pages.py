@@ -99,3 +99,9 @@ def test_for_others_the_bureau_s_pages_do_not_exist(world: World, role: str) -> 
     token = signed_in(world, role)
     for path in ("/figures", "/figures/P-FILE", "/deadlines"):
         assert page(world, path, token)[0] == 404
+
+
+def test_the_other_language_keeps_what_was_chosen(world: World) -> None:
+    status, html = page(world, "/deadlines?rule=FILE&lang=en", signed_in(world, "bureau"))
+    assert status == 200
+    assert 'href="/deadlines?rule=FILE&amp;lang=zh"' in html

@@ -29,6 +29,7 @@ EDITS = [
     ("I2", "UPDATE payment SET amount_fen = amount_fen + 1 WHERE state = 'allocated'"),
     ("I2", "UPDATE payment SET amount_fen = amount_fen + 1 WHERE state = 'diverted'"),
     ("I2", "UPDATE contract SET open_fen = open_fen + 100000000"),
+    ("I2", "UPDATE contract SET open_fen = open_fen + 100000000 WHERE number = 'QUIET-1'"),
     ("I3", "UPDATE contract SET held_fen = held_fen + 1"),
     ("I3", "UPDATE contract SET held_fen = 5, open_fen = 4 WHERE number = 'QUIET-1'"),
     ("I4", "UPDATE claim SET state = 'released' WHERE state = 'held'"),
