@@ -227,16 +227,7 @@ def take_receipt(tx: Tx, bank_row: Row[Any], application_id: UUID, receipt: Rece
     if receipt.outcome == "refused":
         code = receipt.refusal.code if receipt.refusal else "R99"
         case = reporting.acked(tx, case, receipt.bank_reference)
-        move(
-            tx,
-            "application",
-            case.id,
-            "refuse",
-            facts={"reason": code},
-            reason_code=code,
-            reason_text=receipt.refusal.text if receipt.refusal else "",
-            decided_at=tx.now,
-        )
+        reporting.refuse(tx, case, code, receipt.refusal.text if receipt.refusal else "")
         return
     case = reporting.acked(tx, case, receipt.bank_reference)
     fault = reporting.echo_fault(tx, case, receipt.echo, amount_at_most=None)

@@ -290,6 +290,12 @@ def _refused(tx: Tx, case: Row[Any], item: Report) -> Outcome:
         return loans.fail(tx, case, code, text)
     if case.state not in ("submitted", "reviewing", "action-required"):
         return Outcome("confirmed", f"application is {case.state}")
+    refuse(tx, case, code, text)
+    return Outcome("applied")
+
+
+def refuse(tx: Tx, case: Row[Any], code: str, text: str) -> None:
+    """The bank declines, in an answer or already in its receipt."""
     move(
         tx,
         "application",
@@ -300,7 +306,6 @@ def _refused(tx: Tx, case: Row[Any], item: Report) -> Outcome:
         reason_text=text,
         decided_at=tx.now,
     )
-    return Outcome("applied")
 
 
 def _accepted(tx: Tx, case: Row[Any], item: Report) -> Outcome:
